@@ -1,0 +1,233 @@
+"""What a tree is made of: frozen specifications, validated before anything starts."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal, Protocol, TypeAlias
+
+import attrs
+
+from a2a_sup.errors import SpecError
+from a2a_sup.model.restarts import Restart, RestartType, check_window
+from a2a_sup.model.strategy import AutoShutdown, Strategy
+
+NAME_LIMIT = 64
+"""Characters in a child's name."""
+DEPTH_LIMIT = 64
+"""Supervisors inside each other; Trio's cost of cancelling a chain of nurseries is quadratic."""
+
+Shutdown: TypeAlias = float | Literal["infinity", "brutal_kill"]
+"""How a child is stopped: seconds between the polite request and the cancellation, or
+``infinity`` (ask and wait), or ``brutal_kill`` (cancel at once)."""
+
+StopOrder: TypeAlias = Literal["reverse", "parallel"]
+"""``reverse``: one after another, the last started first; ``parallel``: all at once."""
+
+
+class StopRequest(Protocol):
+    """The polite request to stop: an event."""
+
+    def is_set(self) -> bool:
+        """Return whether the request was made."""
+
+    async def wait(self) -> None:
+        """Return when the request is made."""
+
+
+class ChildContext(Protocol):
+    """What a running child is given; an async function gets it as ``task_status``."""
+
+    @property
+    def path(self) -> str:
+        """The child's path from the root."""
+
+    @property
+    def number(self) -> int:
+        """The incarnation: 1 for the first start, and one more with each."""
+
+    def started(self, value: object = None) -> None:
+        """Acknowledge the start: ``start_child`` returns now, the next sibling starts now.
+
+        With ``wait_ready`` the acknowledgment is held back until ``ready`` is called. Calling it
+        twice raises RuntimeError.
+        """
+
+    def ready(self, *, is_ready: bool = True) -> None:
+        """Say whether the child can serve. Readiness is told apart from being started."""
+
+    def report(self, **details: Any) -> None:
+        """Show details, such as a pid, in snapshots. They are forgotten at the next start."""
+
+    def stop_request(self) -> StopRequest:
+        """Return the polite request to stop, and promise to heed it.
+
+        A child that called this is given its ``shutdown`` time between the request and the
+        cancellation; one that never did is cancelled at once.
+        """
+
+
+ChildFunction: TypeAlias = Callable[[ChildContext], Awaitable[None]]
+"""What runs a child. Its return is a normal end, an exception is a crash."""
+
+
+@attrs.frozen(eq=False)
+class ChildSpec:
+    """How to run one child. ``task``, ``process``, ``mcp_server`` and ``supervisor`` make these.
+
+    Attributes:
+        name: unique among siblings; no ``/``, no control characters, 1 to 64 characters.
+        run: the function that runs the child, or the specification of a nested supervisor.
+        restart: the policy; a word (``"transient"``) stands for that type with the default
+            budget.
+        shutdown: seconds, ``infinity`` or ``brutal_kill``; 5 s for workers and ``infinity`` for
+            supervisors by default (OTP's).
+        significant: its end may end the supervisor: see ``auto_shutdown``.
+        wait_ready: its start is acknowledged when it is ready, not when it has started.
+        start_timeout: seconds until the acknowledgment; later is a failed start. None: no limit.
+        kind: ``task``, ``process``, ``mcp``, ``supervisor``: what snapshots call it.
+        info: what snapshots show of the specification, such as the command. No secrets.
+        tags: words to find it by.
+    """
+
+    name: str
+    run: ChildFunction | SupervisorSpec
+    restart: Restart = attrs.field(
+        factory=Restart,
+        converter=lambda given: given if isinstance(given, Restart) else Restart(type=given),
+    )
+    shutdown: Shutdown = attrs.field()
+    significant: bool = False
+    wait_ready: bool = False
+    start_timeout: float | None = None
+    kind: str = "task"
+    info: Mapping[str, Any] = attrs.field(factory=dict)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+
+    @shutdown.default
+    def _otp_default(self) -> Shutdown:
+        return "infinity" if isinstance(self.run, SupervisorSpec) else 5.0
+
+    def __attrs_post_init__(self) -> None:
+        """Raise SpecError with every mistake of this child."""
+        problems = [f"child {self.name!r}: {problem}" for problem in _child_problems(self)]
+        if problems:
+            raise SpecError(problems)
+
+    @property
+    def is_supervisor(self) -> bool:
+        """Whether the child is a nested supervisor."""
+        return isinstance(self.run, SupervisorSpec)
+
+
+def name_problem(name: object) -> str | None:
+    """Return what is wrong with a child's name, or None."""
+    if not isinstance(name, str) or not name:
+        return f"a name is a text of 1 to {NAME_LIMIT} characters, not {name!r}"
+    if len(name) > NAME_LIMIT:
+        return f"a name has at most {NAME_LIMIT} characters, not {len(name)}"
+    if "/" in name:
+        return "a name has no '/', which separates the names of a path"
+    if any(unicodedata.category(char).startswith("C") for char in name):
+        return "a name has no control characters"
+    return None
+
+
+def _child_problems(spec: ChildSpec) -> Iterable[str]:
+    if problem := name_problem(spec.name):
+        yield problem
+    if not isinstance(spec.run, SupervisorSpec) and not callable(spec.run):
+        yield f"run is an async function or a SupervisorSpec, not {spec.run!r}"
+    if not valid_shutdown(spec.shutdown):
+        yield (
+            f"shutdown is seconds >= 0, 'infinity' or 'brutal_kill', not {spec.shutdown!r}"
+        )
+    if spec.start_timeout is not None and not 0 < spec.start_timeout < math.inf:
+        yield f"start_timeout is seconds > 0 or None, not {spec.start_timeout!r}"
+    if spec.significant and spec.restart.type is RestartType.PERMANENT:
+        yield "a significant child is transient or temporary, not permanent (OTP: bad_combination)"
+
+
+def valid_shutdown(shutdown: object) -> bool:
+    """Return whether ``shutdown`` is a valid shutdown."""
+    if isinstance(shutdown, str):
+        return shutdown in ("infinity", "brutal_kill")
+    return isinstance(shutdown, int | float) and 0 <= shutdown < math.inf
+
+
+@attrs.frozen(eq=False)
+class SupervisorSpec:
+    """How a supervisor behaves, and the children it starts with.
+
+    Attributes:
+        strategy: who is restarted when a child ended.
+        children: in start order. Empty for ``simple_one_for_one``.
+        intensity: restarts of all children together allowed within ``period``; one more and the
+            supervisor gives up. None: no limit (OTP's default is 1 in 5 s).
+        period: seconds.
+        auto_shutdown: when the end of significant children ends the supervisor.
+        stop_order: ``reverse`` (OTP's), or ``parallel``; dynamic supervisors stop in parallel.
+        template: dynamic only: makes a child's specification from the arguments of
+            ``start_child``, as OTP's simple_one_for_one does; None: ``start_child`` takes a
+            specification, as Elixir's DynamicSupervisor does.
+        max_children: dynamic only: ``start_child`` is refused above it. None: no limit.
+    """
+
+    strategy: Strategy = attrs.field(default=Strategy.ONE_FOR_ONE, converter=Strategy)
+    children: tuple[ChildSpec, ...] = attrs.field(default=(), converter=tuple)
+    intensity: int | None = None
+    period: float = 5.0
+    auto_shutdown: AutoShutdown = attrs.field(default=AutoShutdown.NEVER, converter=AutoShutdown)
+    stop_order: StopOrder = "reverse"
+    template: Callable[..., ChildSpec] | None = None
+    max_children: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Raise SpecError with every mistake of the supervisor and its list of children."""
+        check_window("supervisor", self.intensity, self.period)
+        problems = [*_supervisor_problems(self)]
+        if problems:
+            raise SpecError(problems)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether children are only added at run time."""
+        return self.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+
+
+def _supervisor_problems(spec: SupervisorSpec) -> Iterable[str]:
+    names = set[str]()
+    for child in spec.children:
+        if child.name in names:
+            yield f"child {child.name!r}: two children have this name"
+        names.add(child.name)
+        if problem := significance_problem(spec, child):
+            yield problem
+    if spec.stop_order not in ("reverse", "parallel"):
+        yield f"supervisor: stop_order is 'reverse' or 'parallel', not {spec.stop_order!r}"
+    if spec.strategy.grouped and spec.stop_order != "reverse":
+        yield f"supervisor: {spec.strategy} stops in reverse order"
+    if spec.dynamic and spec.children:
+        yield "supervisor: a dynamic supervisor starts without children"
+    if not spec.dynamic and (spec.template is not None or spec.max_children is not None):
+        yield "supervisor: template and max_children belong to a dynamic supervisor"
+    if spec.max_children is not None and spec.max_children < 0:
+        yield f"supervisor: max_children is a number >= 0 or None, not {spec.max_children!r}"
+    if _depth(spec) > DEPTH_LIMIT:
+        yield f"supervisor: at most {DEPTH_LIMIT} supervisors inside each other"
+
+
+def significance_problem(supervisor: SupervisorSpec, child: ChildSpec) -> str | None:
+    """Return why ``child`` may not be significant under ``supervisor``, or None (OTP's rule)."""
+    if child.significant and supervisor.auto_shutdown is AutoShutdown.NEVER:
+        return (
+            f"child {child.name!r}: significant needs a supervisor whose auto_shutdown is "
+            "any_significant or all_significant"
+        )
+    return None
+
+
+def _depth(spec: SupervisorSpec) -> int:
+    nested = (child.run for child in spec.children if isinstance(child.run, SupervisorSpec))
+    return 1 + max(map(_depth, nested), default=0)
