@@ -1,0 +1,77 @@
+# One verb per chore. Everything is installed from constraints.txt, into a venv of its own
+# for each version of Python: `make test PYTHON=python3.13` disturbs nothing of 3.11's.
+
+PYTHON  ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV    := .venv/$(VERSION)
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check
+UV      := uv>=0.9,<1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test lint format lock bench clean
+.DELETE_ON_ERROR:
+
+ifeq ($(VERSION),)
+$(error PYTHON=$(PYTHON) does not run: name a Python, 3.11 or newer)
+endif
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+venv: $(VENV)/.installed ## install the package and its tools into .venv/VERSION
+
+run: venv ## supervise the demonstration servers
+	$(BIN)/a2a-sup run examples/demo.toml $(ARGS)
+
+test: venv tests/npm/node_modules/.installed ## run the tests; ARGS="-k name -x" goes to pytest
+	tests/system-parts
+	$(BIN)/pytest $(ARGS)
+
+lint: venv ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv ## put the code into the one style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: venv ## measure
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## pin what pyproject.toml and package.json ask for; ARGS=--upgrade takes newer versions
+	$(PYTHON) -m venv --clear .venv/lock
+	.venv/lock/bin/python -m pip --disable-pip-version-check install --quiet '$(UV)'
+	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --extra dev --custom-compile-command 'make lock' --output-file constraints.txt $(ARGS) \
+	    pyproject.toml
+	npm install --package-lock-only --no-audit --no-fund --prefix tests/npm
+	rm -r .venv/lock
+
+clean: ## remove whatever these targets made
+	rm -rf .venv .state build dist tests/npm/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- files -------------------------------------------------------------------------------------
+
+$(VENV)/.pinned: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo '$(PYTHON) is Python $(VERSION): 3.11 or newer is needed' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	    { echo '$(PYTHON) cannot make venvs: on Debian, install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install --quiet --require-hashes -r constraints.txt
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.pinned
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) check
+	@touch $@
+
+tests/npm/node_modules/.installed: tests/npm/package-lock.json
+	tests/system-parts
+	npm ci --no-audit --no-fund --prefix tests/npm
+	@touch $@
