@@ -1,0 +1,51 @@
+"""What an installation brings, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def python(*args: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *args], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("dist")
+    python("-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder))
+    (path,) = folder.iterdir()
+    return zipfile.ZipFile(path).namelist()
+
+
+def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel: list[str]) -> None:
+    assert "a2a_sup/py.typed" in wheel
+
+
+def test_the_wheel_holds_the_package_and_its_license_only(wheel: list[str]) -> None:
+    assert {name.split("/")[0] for name in wheel} == {"a2a_sup", "a2a_sup-0.1.0.dist-info"}
+    assert "a2a_sup-0.1.0.dist-info/licenses/LICENSE" in wheel
+
+
+def test_importing_the_package_is_cheap() -> None:
+    imported = python("-c", "import sys, a2a_sup; print(*sys.modules, sep='\\n')").split()
+    assert "a2a_sup" in imported
+    costly = {"a2a_sup.app", "a2a_sup.serve", "click", "mcp", "rich", "structlog"}
+    assert costly.isdisjoint(imported)
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "tests/npm/package-lock.json"])
+def test_lock_files_name_no_place_to_download_from(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert '"resolved"' not in text
+    assert "index-url" not in text
+    assert "file:" not in text
