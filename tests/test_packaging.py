@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,9 @@ def test_the_wheel_tells_type_checkers_that_it_is_typed(wheel: list[str]) -> Non
 
 
 def test_the_wheel_holds_the_package_and_its_license_only(wheel: list[str]) -> None:
-    assert {name.split("/")[0] for name in wheel} == {"a2a_sup", "a2a_sup-0.1.0.dist-info"}
-    assert "a2a_sup-0.1.0.dist-info/licenses/LICENSE" in wheel
+    about = f"a2a_sup-{version('a2a_sup')}.dist-info"
+    assert {name.split("/")[0] for name in wheel} == {"a2a_sup", about}
+    assert f"{about}/licenses/LICENSE" in wheel
 
 
 def test_importing_the_package_is_cheap() -> None:
