@@ -32,7 +32,7 @@ lint: venv ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: venv ## put the code into the one style
 	$(BIN)/ruff check --fix
