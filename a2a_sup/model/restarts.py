@@ -13,6 +13,7 @@ import attrs
 
 from a2a_sup.errors import SpecError
 from a2a_sup.model.reasons import Reason
+from a2a_sup.model.words import one_of
 
 
 class RestartType(StrEnum):
@@ -32,6 +33,18 @@ class RestartType(StrEnum):
         return self is RestartType.PERMANENT
 
 
+RestartWord = Literal["permanent", "transient", "temporary"]
+
+
+def restart_type_of(word: RestartWord | RestartType) -> RestartType:
+    """Return the restart type of that name. Raises SpecError naming those there are."""
+    return one_of(RestartType, "restart", word)
+
+
+def _floats(given: Iterable[float]) -> tuple[float, ...]:
+    return tuple(given)
+
+
 @attrs.frozen
 class Backoff:
     """How long to wait before the n-th restart inside the window.
@@ -43,7 +56,7 @@ class Backoff:
             together do not come back together.
     """
 
-    delays: tuple[float, ...] = attrs.field(default=(1.0, 2.0, 4.0), converter=tuple)
+    delays: tuple[float, ...] = attrs.field(default=(1.0, 2.0, 4.0), converter=_floats)
     jitter: float = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -107,7 +120,7 @@ class Restart:
         min_uptime: seconds after which a restarted child counts as recovered.
     """
 
-    type: RestartType = attrs.field(default=RestartType.PERMANENT, converter=RestartType)
+    type: RestartType = attrs.field(default=RestartType.PERMANENT, converter=restart_type_of)
     backoff: Backoff = Backoff()
     intensity: int | None = 3
     period: float = 30.0

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 import attrs
 
 from a2a_sup.errors import SpecError
-from a2a_sup.model.restarts import Restart, RestartType, check_window
-from a2a_sup.model.strategy import AutoShutdown, Strategy
+from a2a_sup.model.restarts import Restart, RestartType, RestartWord, check_window
+from a2a_sup.model.strategy import AutoShutdown, Strategy, auto_shutdown_of, strategy_of
 
 NAME_LIMIT = 64
 """Characters in a child's name."""
@@ -72,6 +72,14 @@ ChildFunction: TypeAlias = Callable[[ChildContext], Awaitable[None]]
 """What runs a child. Its return is a normal end, an exception is a crash."""
 
 
+def _restart_of(given: Restart | RestartWord) -> Restart:
+    return given if isinstance(given, Restart) else Restart(type=given)
+
+
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
 @attrs.frozen(eq=False)
 class ChildSpec:
     """How to run one child. ``task``, ``process``, ``mcp_server`` and ``supervisor`` make these.
@@ -95,7 +103,7 @@ class ChildSpec:
     run: ChildFunction | SupervisorSpec
     restart: Restart = attrs.field(
         factory=Restart,
-        converter=lambda given: given if isinstance(given, Restart) else Restart(type=given),
+        converter=_restart_of,
     )
     shutdown: Shutdown = attrs.field()
     significant: bool = False
@@ -103,7 +111,7 @@ class ChildSpec:
     start_timeout: float | None = None
     kind: str = "task"
     info: Mapping[str, Any] = attrs.field(factory=dict)
-    tags: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     @shutdown.default
     def _otp_default(self) -> Shutdown:
@@ -140,9 +148,7 @@ def _child_problems(spec: ChildSpec) -> Iterable[str]:
     if not isinstance(spec.run, SupervisorSpec) and not callable(spec.run):
         yield f"run is an async function or a SupervisorSpec, not {spec.run!r}"
     if not valid_shutdown(spec.shutdown):
-        yield (
-            f"shutdown is seconds >= 0, 'infinity' or 'brutal_kill', not {spec.shutdown!r}"
-        )
+        yield (f"shutdown is seconds >= 0, 'infinity' or 'brutal_kill', not {spec.shutdown!r}")
     if spec.start_timeout is not None and not 0 < spec.start_timeout < math.inf:
         yield f"start_timeout is seconds > 0 or None, not {spec.start_timeout!r}"
     if spec.significant and spec.restart.type is RestartType.PERMANENT:
@@ -154,6 +160,10 @@ def valid_shutdown(shutdown: object) -> bool:
     if isinstance(shutdown, str):
         return shutdown in ("infinity", "brutal_kill")
     return isinstance(shutdown, int | float) and 0 <= shutdown < math.inf
+
+
+def _children(given: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
+    return tuple(given)
 
 
 @attrs.frozen(eq=False)
@@ -174,11 +184,13 @@ class SupervisorSpec:
         max_children: dynamic only: ``start_child`` is refused above it. None: no limit.
     """
 
-    strategy: Strategy = attrs.field(default=Strategy.ONE_FOR_ONE, converter=Strategy)
-    children: tuple[ChildSpec, ...] = attrs.field(default=(), converter=tuple)
+    strategy: Strategy = attrs.field(default=Strategy.ONE_FOR_ONE, converter=strategy_of)
+    children: tuple[ChildSpec, ...] = attrs.field(default=(), converter=_children)
     intensity: int | None = None
     period: float = 5.0
-    auto_shutdown: AutoShutdown = attrs.field(default=AutoShutdown.NEVER, converter=AutoShutdown)
+    auto_shutdown: AutoShutdown = attrs.field(
+        default=AutoShutdown.NEVER, converter=auto_shutdown_of
+    )
     stop_order: StopOrder = "reverse"
     template: Callable[..., ChildSpec] | None = None
     max_children: int | None = None

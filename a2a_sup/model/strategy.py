@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import TypeVar
+from typing import Literal, TypeVar
+
+from a2a_sup.model.words import one_of
 
 T = TypeVar("T")
 
@@ -33,6 +35,20 @@ class AutoShutdown(StrEnum):
     NEVER = "never"
     ANY_SIGNIFICANT = "any_significant"
     ALL_SIGNIFICANT = "all_significant"
+
+
+StrategyWord = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
+AutoShutdownWord = Literal["never", "any_significant", "all_significant"]
+
+
+def strategy_of(word: StrategyWord | Strategy) -> Strategy:
+    """Return the strategy of that name. Raises SpecError naming those there are."""
+    return one_of(Strategy, "strategy", word)
+
+
+def auto_shutdown_of(word: AutoShutdownWord | AutoShutdown) -> AutoShutdown:
+    """Return the auto_shutdown of that name. Raises SpecError naming those there are."""
+    return one_of(AutoShutdown, "auto_shutdown", word)
 
 
 def members(strategy: Strategy, children: Sequence[T], ended: T) -> Sequence[T]:

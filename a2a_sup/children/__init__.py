@@ -1,0 +1,1 @@
+"""What can be run: small factories that return specifications of children."""

@@ -1,0 +1,86 @@
+"""A child that is an async function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any
+
+from a2a_sup.errors import SpecError
+from a2a_sup.model.restarts import Restart, RestartWord
+from a2a_sup.model.spec import ChildContext, ChildSpec, Shutdown
+
+
+def task(
+    name: str,
+    function: Callable[..., Awaitable[object]],
+    *args: Any,
+    restart: Restart | RestartWord = "permanent",
+    shutdown: Shutdown = 5.0,
+    significant: bool = False,
+    wait_ready: bool = False,
+    start_timeout: float | None = None,
+    tags: Iterable[str] = (),
+) -> ChildSpec:
+    """Return a child that runs ``await function(*args)``.
+
+    If the function has a parameter ``task_status`` it is given a ChildContext by that name, and
+    acknowledges its start by ``task_status.started()``, as under ``trio.Nursery.start``. If not,
+    it counts as started when it begins to run.
+
+    Args:
+        name: unique among siblings.
+        function: an async function.
+        args: its positional arguments; bind keyword arguments with functools.partial.
+        restart: a restart type with the default budget, or a whole policy.
+        shutdown: seconds between the polite request and the cancellation, if the function asked
+            for ``task_status.stop_request()``; without that it is cancelled at once.
+        significant: see ``auto_shutdown`` of ``supervisor``.
+        wait_ready: its start is acknowledged when it said ``task_status.ready()``.
+        start_timeout: seconds until the acknowledgment. None: no limit.
+        tags: words to find it by.
+
+    Raises:
+        SpecError: an argument is out of range.
+    """
+    if not callable(function):
+        raise SpecError(f"child {name!r}: an async function is needed, not {function!r}")
+    body = _run_acknowledging if _takes_task_status(function) else _run_immediate
+    return ChildSpec(
+        name,
+        partial(body, function, args),
+        restart=restart,
+        shutdown=shutdown,
+        significant=significant,
+        wait_ready=wait_ready,
+        start_timeout=start_timeout,
+        tags=tags,
+        info={"function": _name_of(function)},
+    )
+
+
+async def _run_acknowledging(
+    function: Callable[..., Awaitable[object]], args: tuple[Any, ...], context: ChildContext
+) -> None:
+    await function(*args, task_status=context)
+
+
+async def _run_immediate(
+    function: Callable[..., Awaitable[object]], args: tuple[Any, ...], context: ChildContext
+) -> None:
+    context.started()
+    await function(*args)
+
+
+def _takes_task_status(function: Callable[..., object]) -> bool:
+    try:
+        return "task_status" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", type(function).__qualname__)

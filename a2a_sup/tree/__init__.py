@@ -1,0 +1,1 @@
+"""How a tree lives: supervisors, incarnations, events. Trio only: no sockets, no processes."""

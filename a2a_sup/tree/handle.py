@@ -1,0 +1,292 @@
+"""What an embedding program holds: open a tree, call it, watch it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar, TypeVarTuple
+
+import trio
+
+from a2a_sup.errors import (
+    ChildExit,
+    GaveUp,
+    NoSuchSupervisor,
+    SpecError,
+    StartFailed,
+    TreeEnded,
+    WouldDeadlock,
+)
+from a2a_sup.model.snapshot import ChildSnapshot, TreeSnapshot
+from a2a_sup.model.spec import ChildSpec, SupervisorSpec
+from a2a_sup.tree import calls
+from a2a_sup.tree.bus import Bus, Subscription
+from a2a_sup.tree.calls import ChildCounts, ChildRef, Request
+from a2a_sup.tree.runner import Incarnation, current
+from a2a_sup.tree.supervisor import Supervisor
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class TreeHandle:
+    """A running tree.
+
+    A child is named by its path from the root, without the root's name: ``pipeline/loader``. The
+    root itself is the empty path. All methods are for tasks of the same Trio run; a foreign
+    thread goes through ``from_thread``.
+
+    Attributes:
+        name: the root's name.
+    """
+
+    def __init__(self, name: str, root: Supervisor, bus: Bus) -> None:
+        """Hold the running supervisor ``root``. Made by ``open_tree``."""
+        self.name = name
+        self._root = root
+        self._bus = bus
+        self._token = trio.lowlevel.current_trio_token()
+        self._wall_offset = time.time() - trio.current_time()
+        self._ended = trio.Event()
+
+    # --- calls ----------------------------------------------------------------------------------
+
+    async def start_child(self, parent: str, spec: ChildSpec) -> ChildRef:
+        """Add a child to the supervisor at ``parent`` and start it; return when it has started.
+
+        Raises:
+            SpecError: the child may not be under this supervisor; nothing was changed.
+            StartFailed: it did not start, and was forgotten.
+            CallError: NoSuchSupervisor, AlreadyStarted, AlreadyPresent, TooManyChildren,
+                SupervisorEnded or WouldDeadlock; nothing was changed.
+        """
+        ref: ChildRef = await self._call(parent, calls.start_child(spec))
+        return ref
+
+    async def start_from_template(self, parent: str, *args: Any) -> ChildRef:
+        """Start a child of the dynamic supervisor at ``parent``, made by its template.
+
+        Raises what the template raises, what ``start_child`` raises, and NotSupported if the
+        supervisor has no template.
+        """
+        ref: ChildRef = await self._call(parent, calls.start_from_template(args))
+        return ref
+
+    async def terminate_child(self, path: str) -> None:
+        """Stop a child; return when it is gone. It stays down until it is restarted by a call.
+
+        Raises:
+            ChildStuck: it was cancelled and is still there.
+            CallError: NoSuchChild, NoSuchSupervisor, SupervisorEnded or WouldDeadlock.
+        """
+        parent, name = _split(path)
+        await self._call(parent, calls.terminate_child(name))
+
+    async def restart_child(self, path: str) -> ChildRef:
+        """Start a child that is down, with a fresh budget; return when it has started.
+
+        Raises:
+            StartFailed: it did not start, and stays down.
+            CallError: NoSuchChild, ChildRunning, ChildRestarting, ChildStuck, NotSupported,
+                NoSuchSupervisor, SupervisorEnded or WouldDeadlock.
+        """
+        parent, name = _split(path)
+        ref: ChildRef = await self._call(parent, calls.restart_child(name))
+        return ref
+
+    async def delete_child(self, path: str) -> None:
+        """Forget a child that is down.
+
+        Raises:
+            CallError: NoSuchChild, ChildRunning, ChildRestarting, ChildStuck, NotSupported,
+                NoSuchSupervisor, SupervisorEnded or WouldDeadlock.
+        """
+        parent, name = _split(path)
+        await self._call(parent, calls.delete_child(name))
+
+    async def which_children(self, parent: str = "") -> tuple[ChildSnapshot, ...]:
+        """Return the children of a supervisor in start order, once it has answered."""
+        children: tuple[ChildSnapshot, ...] = await self._call(parent, calls.which_children())
+        return children
+
+    async def count_children(self, parent: str = "") -> ChildCounts:
+        """Return how many children a supervisor has, once it has answered."""
+        counts: ChildCounts = await self._call(parent, calls.count_children())
+        return counts
+
+    async def get_childspec(self, path: str) -> ChildSpec:
+        """Return a child's specification. Raises NoSuchChild, NoSuchSupervisor."""
+        parent, name = _split(path)
+        spec: ChildSpec = await self._call(parent, calls.get_childspec(name))
+        return spec
+
+    async def _call(self, parent: str, request: Request) -> Any:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        supervisor = self._find(parent)
+        _refuse_deadlock(supervisor)
+        supervisor.send(request)
+        return await request.result()
+
+    def _find(self, path: str) -> Supervisor:
+        supervisor = self._root
+        for name in path.split("/") if path else ():
+            record = supervisor.roster.records.get(name)
+            if record is None or record.nested is None:
+                raise NoSuchSupervisor(path, "no supervisor runs there")
+            supervisor = record.nested
+        if supervisor.is_over:
+            raise NoSuchSupervisor(path, "the supervisor has ended")
+        return supervisor
+
+    def from_thread(self, call: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Run ``await call(*args)`` in the tree's Trio run, from another thread, and wait.
+
+        The one door for threads: ``handle.from_thread(handle.restart_child, "api")``.
+
+        Raises what the call raises, and TreeEnded if the Trio run is over.
+        """
+        try:
+            return trio.from_thread.run(call, *args, trio_token=self._token)
+        except trio.RunFinishedError:
+            raise TreeEnded("the Trio run of this tree is over") from None
+
+    # --- watching -------------------------------------------------------------------------------
+
+    def snapshot(self) -> TreeSnapshot:
+        """Return the whole tree as it is now. What did not change is shared with the last one."""
+        return TreeSnapshot(
+            revision=self._bus.seq,
+            time=trio.current_time(),
+            name=self.name,
+            root=self._root.roster.picture(),
+        )
+
+    def events(self, capacity: int = 1000) -> Subscription:
+        """Return an async iterator over all events from now on.
+
+        It holds ``capacity`` events for a slow reader, then drops the oldest and says how many.
+        """
+        return self._bus.subscribe(capacity)
+
+    async def wait_until(self, condition: Callable[[TreeSnapshot], bool]) -> TreeSnapshot:
+        """Return the first snapshot, from now on, for which ``condition`` holds.
+
+        Raises TreeEnded if the tree ends before.
+        """
+        with self.events(capacity=1) as changes:
+            while True:
+                snapshot = self.snapshot()
+                if condition(snapshot):
+                    return snapshot
+                if await anext(changes, None) is None:
+                    raise TreeEnded("the tree ended before the condition held")
+
+    def wall_time(self, when: float) -> float:
+        """Return a time on Trio's clock as seconds since 1970."""
+        return when + self._wall_offset
+
+    async def wait_ended(self) -> None:
+        """Return when the tree is over."""
+        await self._ended.wait()
+
+    def stop(self) -> None:
+        """Ask the whole tree to stop in order. Returns at once; ``wait_ended`` waits."""
+        self._root.request_stop()
+
+    def closed(self) -> None:
+        """Say that the tree is over. Called by ``open_tree``."""
+        self._bus.close()
+        self._ended.set()
+
+
+def _split(path: str) -> tuple[str, str]:
+    parent, _, name = path.rpartition("/")
+    return parent, name
+
+
+def _refuse_deadlock(target: Supervisor) -> None:
+    """Raise if ``target`` cannot answer before the calling child has acknowledged its start."""
+    incarnation = current.get(None)
+    while incarnation is not None and not incarnation.is_acknowledged:
+        owner = incarnation.owner
+        if owner is target and target.waits_for(incarnation):
+            raise WouldDeadlock(
+                target.path,
+                f"waits for {incarnation.path} to start, which called it; "
+                "call task_status.started() first",
+            )
+        incarnation = _holder_of(incarnation)
+
+
+def _holder_of(incarnation: Incarnation) -> Incarnation | None:
+    holder = incarnation.record.roster.holder
+    return None if holder is None else holder.current
+
+
+@contextlib.asynccontextmanager
+async def open_tree(spec: ChildSpec) -> AsyncIterator[TreeHandle]:
+    """Run the tree of ``spec`` (from ``supervisor(...)``) for the length of the block.
+
+    The block is entered when the tree has booted. At its end, however it ends, the children are
+    stopped in order. If the tree ends first (it gave up, or shut itself down) the block is
+    cancelled.
+
+    Raises:
+        SpecError: ``spec`` is not a supervisor.
+        StartFailed: a child failed while the tree booted; those before it were stopped.
+        GaveUp: the root gave up; ``__cause__`` is the last crash.
+    """
+    if not isinstance(spec.run, SupervisorSpec):
+        raise SpecError(f"{spec.name!r} is not a supervisor; wrap it: supervisor('app', [...])")
+    bus = Bus()
+    root = Supervisor(spec.run, "", bus, contextvars.copy_context(), None)
+    handle = TreeHandle(spec.name, root, bus)
+    booted = trio.Event()
+    block = trio.CancelScope()
+    verdict: ChildExit | None = None
+    failure: Exception | None = None
+
+    async def run_root() -> None:
+        nonlocal verdict
+        try:
+            await root.run(booted.set)
+        except ChildExit as exc:
+            verdict = exc
+        finally:
+            block.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_root)
+            try:
+                with block:
+                    await booted.wait()
+                    yield handle
+            except Exception as exc:  # noqa: BLE001 - raised again below, outside the nursery
+                failure = exc
+            root.request_stop()
+    finally:
+        handle.closed()
+    errors = [error for error in (_raised(verdict, booted), failure) if error is not None]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup("the tree ended, and so did the block that it ran in", errors)
+
+
+def _raised(verdict: ChildExit | None, booted: trio.Event) -> ChildExit | None:
+    """Return the verdict if it is an error: auto_shutdown is none, once the tree has booted."""
+    if isinstance(verdict, GaveUp | StartFailed) or not booted.is_set():
+        return verdict
+    return None
+
+
+async def run_tree(spec: ChildSpec) -> None:
+    """Run the tree of ``spec`` until it ends by itself, or until cancelled.
+
+    Returns after an auto_shutdown; raises what ``open_tree`` raises.
+    """
+    async with open_tree(spec):
+        await trio.sleep_forever()

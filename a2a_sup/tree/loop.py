@@ -1,0 +1,120 @@
+"""What a supervisor's task does next: go on with its plan, or take the next message, or wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from a2a_sup.tree.mailbox import Mailbox
+from a2a_sup.tree.plan import Mover, Plan
+from a2a_sup.tree.runner import Incarnation
+
+FENCE_TICKS = 2
+"""Scheduler ticks that a fresh start or stop request is given before the next message is taken.
+
+Trio shuffles the tasks that wake in one tick. Without this, two restarts decided one after the
+other would acknowledge in either order; a slow start is not waited for.
+"""
+
+
+class Loop:
+    """The order of a supervisor's work. It decides nothing about children.
+
+    A request to stop comes before everything; then the plan; then messages, unless the plan is
+    exclusive. The only place that waits is ``_park``.
+
+    Attributes:
+        mail: messages and timers.
+        is_over: there is nothing more to do.
+    """
+
+    __slots__ = (
+        "_fence_left",
+        "_fresh",
+        "_is_stopping",
+        "_mover",
+        "_on_stop",
+        "_plan",
+        "_stop_requested",
+        "is_over",
+        "mail",
+    )
+
+    def __init__(self, mover: Mover, on_stop: Callable[[], None]) -> None:
+        """Work for ``mover``; ``on_stop`` is called once, to lay down the plan of its shutdown."""
+        self.mail = Mailbox()
+        self.is_over = False
+        self._mover = mover
+        self._on_stop = on_stop
+        self._plan: Plan | None = None
+        self._fresh: Incarnation | None = None
+        self._fence_left = 0
+        self._stop_requested = False
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Work until ``is_over``. A cancellation is a request to stop, and is not raised."""
+        # Shielded from the moment it stops: the stopping itself must not be cancelled.
+        with trio.CancelScope() as scope:
+            while not self.is_over:
+                await self._turn(scope)
+
+    def follow(self, plan: Plan) -> None:
+        """Carry out ``plan`` from now on, in place of any other."""
+        self._plan = plan
+
+    def request_stop(self) -> None:
+        """Stop as soon as possible: it replaces whatever is going on."""
+        self._stop_requested = True
+        self.mail.wake()
+
+    def await_briefly(self, incarnation: Incarnation) -> None:
+        """Give a fresh start or stop request its ticks before the next message is taken."""
+        self._fresh = incarnation
+        self._fence_left = FENCE_TICKS
+
+    def settled(self, incarnation: Incarnation) -> None:
+        """Take note that ``incarnation`` acknowledged or ended."""
+        if self._plan is not None and self._plan.settled(incarnation):
+            self.mail.wake()
+
+    def plan_for(self, incarnation: Incarnation) -> Plan | None:
+        """Return the plan if it waits for ``incarnation``."""
+        plan = self._plan
+        return plan if plan is not None and incarnation in plan.waiting else None
+
+    async def _turn(self, scope: trio.CancelScope) -> None:
+        """Do the next thing that can be done, or wait until there is one."""
+        self.mail.run_due()
+        if self._stop_requested and not self._is_stopping:
+            self._is_stopping = True
+            self._on_stop()
+        plan = self._plan
+        if plan is not None and plan.advance(self._mover):
+            self._plan = None
+            plan.done(plan)
+        elif not self.mail or (plan is not None and plan.is_exclusive):
+            await self._park(scope)
+        elif self._is_fenced():
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            self.mail.handle_next()
+
+    async def _park(self, scope: trio.CancelScope) -> None:
+        try:
+            await self.mail.park()
+        except trio.Cancelled:
+            scope.shield = True
+            self._stop_requested = True
+
+    def _is_fenced(self) -> bool:
+        fresh = self._fresh
+        if fresh is None:
+            return False
+        settled = fresh.is_over or (fresh.is_acknowledged and not fresh.is_asked)
+        if settled or self._fence_left == 0:
+            self._fresh = None
+            return False
+        self._fence_left -= 1
+        return True

@@ -1,0 +1,100 @@
+"""A plan: stop these from the end, then start those from the front, one at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import attrs
+
+from a2a_sup.model.spec import StopOrder
+from a2a_sup.model.states import State
+
+if TYPE_CHECKING:
+    from a2a_sup.tree.calls import Request
+    from a2a_sup.tree.roster import Record
+    from a2a_sup.tree.runner import Incarnation
+
+Purpose = Literal["boot", "restart", "call"]
+"""Why a child is started; a failed start means something else in each case."""
+
+
+class Mover(Protocol):
+    """Who carries a plan out: a supervisor."""
+
+    def start(self, record: Record, starter: Request | None = None) -> Incarnation:
+        """Create an incarnation of a child that has none."""
+
+    def stop(self, record: Record) -> Incarnation | None:
+        """Ask a child to stop; return the incarnation to wait for, if there is one."""
+
+
+@attrs.define(eq=False)
+class Plan:
+    """Boot, a group restart, a call under a group strategy, or the shutdown of a supervisor.
+
+    Attributes:
+        purpose: why it starts children; what a failed start means.
+        stop: still to be stopped, the first one last.
+        start: still to be started, in order.
+        stop_order: ``parallel``: ask all at once.
+        is_exclusive: whether nothing else is decided meanwhile.
+        starter: the call that waits for the first start.
+        done: called when everything is done, or a start has failed.
+        waiting: incarnations that must settle before the next step.
+        failed: the child whose start failed: the rest of the plan is void.
+    """
+
+    purpose: Purpose
+    stop: list[Record] = attrs.field(factory=list)
+    start: deque[Record] = attrs.field(factory=deque)
+    stop_order: StopOrder = "reverse"
+    is_exclusive: bool = True
+    starter: Request | None = None
+    done: Callable[[Plan], None] = lambda _: None
+    waiting: set[Incarnation] = attrs.field(factory=set)
+    failed: Record | None = None
+
+    def advance(self, mover: Mover) -> bool:
+        """Do what can be done now; return whether the plan is over."""
+        while not self.waiting and self.failed is None:
+            if self.stop:
+                self._stop_next(mover)
+            elif self.start:
+                self._start_next(mover)
+            else:
+                return True
+        return self.failed is not None
+
+    def settled(self, incarnation: Incarnation) -> bool:
+        """Take note that ``incarnation`` acknowledged or ended; return whether to go on."""
+        self.waiting.discard(incarnation)
+        return not self.waiting
+
+    def gave_up_on(self, incarnation: Incarnation) -> None:
+        """Take note that ``incarnation`` is stuck: go on stopping, but never start beside it."""
+        if not self.start:
+            self.waiting.discard(incarnation)
+
+    def _stop_next(self, mover: Mover) -> None:
+        if self.stop_order == "parallel":
+            records: Iterable[Record] = reversed(self.stop)
+            self.stop = []
+        else:
+            records = (self.stop.pop(),)
+        for record in records:
+            if record.state is State.STUCK and not self.start:
+                continue
+            incarnation = mover.stop(record)
+            if incarnation is not None:
+                self.waiting.add(incarnation)
+
+    def _start_next(self, mover: Mover) -> None:
+        record = self.start.popleft()
+        if record.is_forgotten or record.current is not None:
+            return
+        if self.purpose == "boot" and record.state is not State.PENDING:
+            return
+        starter, self.starter = self.starter, None
+        self.waiting.add(mover.start(record, starter))

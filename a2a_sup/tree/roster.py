@@ -1,0 +1,208 @@
+"""The children of one supervisor: their records in start order, and what is shown of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from a2a_sup.model import events
+from a2a_sup.model.reasons import Reason
+from a2a_sup.model.restarts import RestartType, Window
+from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
+from a2a_sup.model.spec import ChildSpec, SupervisorSpec
+from a2a_sup.model.states import State
+from a2a_sup.tree.bus import Bus
+from a2a_sup.tree.runner import Incarnation
+
+if TYPE_CHECKING:
+    from a2a_sup.tree.calls import Request
+    from a2a_sup.tree.supervisor import Supervisor
+
+
+class Roster:
+    """Every change of a child goes through here, becomes an event, and spoils the picture.
+
+    Attributes:
+        spec: the supervisor's specification.
+        path: the supervisor's path; empty for the root.
+        holder: the record of the supervisor itself in its parent's roster, if it has a parent.
+        records: the children by name, in start order.
+    """
+
+    __slots__ = ("_bus", "_picture", "holder", "path", "records", "spec")
+
+    def __init__(self, spec: SupervisorSpec, path: str, bus: Bus, holder: Record | None) -> None:
+        """Begin without children."""
+        self.spec = spec
+        self.path = path
+        self.holder = holder
+        self.records: dict[str, Record] = {}
+        self._bus = bus
+        self._picture: SupervisorSnapshot | None = None
+
+    def add(self, spec: ChildSpec, name: str) -> Record:
+        """Put a new child at the end of the list."""
+        record = self.records[name] = Record(spec, name, self)
+        self.touch()
+        self._bus.emit(events.ChildAdded, record.path, 0)
+        return record
+
+    def forget(self, record: Record) -> None:
+        """Remove a child from the list."""
+        if not record.is_forgotten:
+            record.is_forgotten = True
+            del self.records[record.name]
+            self.touch()
+            self._bus.emit(events.ChildRemoved, record.path, record.number)
+
+    def move(self, record: Record, state: State, event: type[events.Event], *fields: Any) -> None:
+        """Bring a child into ``state`` and say so with ``event``."""
+        record.state = state
+        record.since = trio.current_time()
+        self.note(record, event, *fields)
+
+    def note(self, record: Record, event: type[events.Event], *fields: Any) -> None:
+        """Say with ``event`` that something about a child is new; its state is not."""
+        record.touch()
+        self._bus.emit(event, record.path, record.number, *fields)
+
+    def announce(self, event: type[events.Event], *fields: Any) -> None:
+        """Emit an event about the supervisor itself."""
+        number = 1 if self.holder is None else self.holder.number
+        self._bus.emit(event, self.path, number, *fields)
+
+    def touch(self) -> None:
+        """Spoil the picture, and those of all supervisors above."""
+        self._picture = None
+        if self.holder is not None:
+            self.holder.touch()
+
+    def picture(self) -> SupervisorSnapshot:
+        """Return the supervisor as an immutable value; the same object until it changed."""
+        if self._picture is None:
+            self._picture = SupervisorSnapshot(
+                path=self.path,
+                strategy=self.spec.strategy.value,
+                children=tuple(record.picture() for record in self.records.values()),
+            )
+        return self._picture
+
+
+class Record:
+    """One child of a supervisor. Only its supervisor writes it.
+
+    Attributes:
+        spec: what to run.
+        name: its key; differs from the specification's name under a dynamic supervisor.
+        path: from the root.
+        roster: the list that it is in.
+        state: see State.
+        since: when it came into this state.
+        number: how often it was started.
+        restarts: how often its supervisor restarted it.
+        current: its incarnation, until the end of it was *decided upon*: the pid of OTP.
+        nested: the supervisor that it runs, while it runs one.
+        window: its own restarts that still count; made at the first.
+        started_at, next_attempt_at, last_reason: see ChildSnapshot.
+        is_provisional: a call added it, and it is forgotten if it does not start.
+        is_forgotten: it is no longer in the list.
+        is_unproven: restarted, and not yet up for its minimum uptime.
+        is_watched: a timer looks at its uptime.
+        deferred: calls that wait until it has stopped.
+    """
+
+    __slots__ = (
+        "_picture",
+        "current",
+        "deferred",
+        "is_forgotten",
+        "is_provisional",
+        "is_unproven",
+        "is_watched",
+        "last_reason",
+        "name",
+        "nested",
+        "next_attempt_at",
+        "number",
+        "path",
+        "restarts",
+        "roster",
+        "since",
+        "spec",
+        "started_at",
+        "state",
+        "window",
+    )
+
+    def __init__(self, spec: ChildSpec, name: str, roster: Roster) -> None:
+        """Describe a child that was not started yet."""
+        self.spec = spec
+        self.name = name
+        self.roster = roster
+        self.path = f"{roster.path}/{name}" if roster.path else name
+        self.state = State.PENDING
+        self.since = trio.current_time()
+        self.number = 0
+        self.restarts = 0
+        self.current: Incarnation | None = None
+        self.nested: Supervisor | None = None
+        self.window: Window | None = None
+        self.started_at: float | None = None
+        self.next_attempt_at: float | None = None
+        self.last_reason: Reason | None = None
+        self.is_provisional = False
+        self.is_forgotten = False
+        self.is_unproven = False
+        self.is_watched = False
+        self.deferred: tuple[Request, ...] = ()
+        self._picture: ChildSnapshot | None = None
+
+    @property
+    def leaves_at_end(self) -> bool:
+        """Whether it is forgotten when it ends for good."""
+        return self.spec.restart.type is RestartType.TEMPORARY or self.roster.spec.dynamic
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether its failures leave its siblings alone."""
+        return self.spec.restart.when_exhausted == "isolate"
+
+    @property
+    def is_present(self) -> bool:
+        """Whether it is alive or about to be restarted (for all_significant)."""
+        return self.current is not None or self.state is State.BACKING_OFF
+
+    def touch(self) -> None:
+        """Spoil the picture.
+
+        Where a picture is missing it is missing in all supervisors above, so the way up ends at
+        the first one that has none.
+        """
+        if self._picture is not None:
+            self._picture = None
+            self.roster.touch()
+
+    def picture(self) -> ChildSnapshot:
+        """Return the child as an immutable value; the same object until something changed."""
+        if self._picture is None:
+            run = self.current
+            self._picture = ChildSnapshot(
+                name=self.name,
+                path=self.path,
+                kind=self.spec.kind,
+                state=self.state,
+                incarnation=self.number,
+                restarts=self.restarts,
+                since=self.since,
+                started_at=self.started_at,
+                next_attempt_at=self.next_attempt_at,
+                ready=None if run is None else run.is_ready,
+                last_reason=self.last_reason,
+                details={} if run is None else run.details,
+                info=self.spec.info,
+                tags=self.spec.tags,
+                restart=self.spec.restart.type.value,
+                supervisor=None if self.nested is None else self.nested.roster.picture(),
+            )
+        return self._picture

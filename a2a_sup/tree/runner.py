@@ -1,0 +1,239 @@
+"""One incarnation of a child: its cancel scope, its start acknowledgment, its verdict.
+
+Here is the only ``except Exception`` around user code. A child's exception never reaches a
+nursery: there it would cancel the siblings, and Trio would render it inside its own core.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+import trio
+
+from a2a_sup.errors import IgnoreStart
+from a2a_sup.model.reasons import NORMAL, SHUTDOWN, Reason, ReasonKind, reason_of
+from a2a_sup.model.spec import ChildFunction, Shutdown, StopRequest
+
+if TYPE_CHECKING:
+    from a2a_sup.tree.calls import Request
+    from a2a_sup.tree.roster import Record
+
+IGNORED = Reason(ReasonKind.NORMAL, "ignored")
+"""The verdict of a child that raised IgnoreStart before it acknowledged."""
+
+
+class Owner(Protocol):
+    """Who is told the facts about an incarnation, in the child's own task: its supervisor."""
+
+    def acknowledged(self, incarnation: Incarnation) -> None:
+        """The start was acknowledged."""
+
+    def ended(self, incarnation: Incarnation, reason: Reason, error: Exception | None) -> None:
+        """The function is over, for whatever reason."""
+
+    def said_ready(self, incarnation: Incarnation) -> None:
+        """The child said whether it is ready."""
+
+    def reported(self, incarnation: Incarnation, details: Mapping[str, Any]) -> None:
+        """The child reported details."""
+
+
+class Incarnation:
+    """One run of a child. To the child itself it is the ``task_status`` (a ChildContext).
+
+    Attributes:
+        owner: the supervisor it belongs to.
+        record: the child it is a run of.
+        number: 1 for the first start of the child.
+        scope: cancels it; shielded, because only its supervisor ends a child.
+        is_acknowledged: whether its start was acknowledged.
+        is_ready: what it said of its readiness; None until it said anything.
+        is_asked: whether its supervisor asked it to stop: then no end of it is a crash.
+        is_over: whether its function ended.
+        details: what it reported.
+        error: what it raised, kept only until its supervisor decided.
+        starter: the call that waits for its start.
+        stoppers: the calls that wait for its end.
+        task: the task it runs in, to show its stack if it gets stuck.
+    """
+
+    __slots__ = (
+        "_on_stop",
+        "_says_started",
+        "_stop_request",
+        "details",
+        "error",
+        "is_acknowledged",
+        "is_asked",
+        "is_over",
+        "is_ready",
+        "number",
+        "owner",
+        "record",
+        "scope",
+        "starter",
+        "stoppers",
+        "task",
+        "value",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        record: Record,
+        starter: Request | None,
+    ) -> None:
+        """Prepare a run of the child ``record``."""
+        self.owner = owner
+        self.record = record
+        self.number = record.number
+        self.scope = trio.CancelScope(shield=True)
+        self.is_acknowledged = False
+        self.is_ready: bool | None = None
+        self.is_asked = False
+        self.is_over = False
+        self.details: Mapping[str, Any] = {}
+        self.error: Exception | None = None
+        self.starter = starter
+        self.stoppers: tuple[Request, ...] = ()
+        self.task: trio.lowlevel.Task | None = None
+        self.value: object = None
+        self._says_started = False
+        self._on_stop: Callable[[], object] | None = None
+        self._stop_request: trio.Event | None = None
+
+    # --- what the child sees (ChildContext) -------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """The child's path from the root."""
+        return self.record.path
+
+    def started(self, value: object = None) -> None:
+        """Acknowledge the start. Raises RuntimeError the second time."""
+        if self._says_started:
+            raise RuntimeError("started() was called twice for one start")
+        self._says_started = True
+        self.value = value
+        if self.is_ready or not self.record.spec.wait_ready:
+            self._acknowledge()
+
+    def ready(self, *, is_ready: bool = True) -> None:
+        """Say whether the child can serve."""
+        if self.is_over or self.is_ready == is_ready:
+            return
+        self.is_ready = is_ready
+        self.owner.said_ready(self)
+        if is_ready and self._says_started and not self.is_acknowledged:
+            self._acknowledge()
+
+    def report(self, **details: Any) -> None:
+        """Show details in snapshots, beside those reported before."""
+        if not self.is_over:
+            self.details = {**self.details, **details}
+            self.owner.reported(self, details)
+
+    def stop_request(self) -> StopRequest:
+        """Return the event of the polite request, and promise to heed it."""
+        if self._stop_request is None:
+            self._stop_request = trio.Event()
+            if self.is_asked:
+                self._stop_request.set()
+            self.on_stop(self._stop_request.set)
+        return self._stop_request
+
+    # --- what its supervisor does -----------------------------------------------------------------
+
+    def on_stop(self, action: Callable[[], object]) -> None:
+        """Have the polite request call ``action`` instead of cancelling at once."""
+        self._on_stop = action
+
+    @property
+    def heeds_requests(self) -> bool:
+        """Whether it wants to be asked before it is cancelled."""
+        return self._on_stop is not None
+
+    def ask(self, shutdown: Shutdown, now: float) -> float:
+        """Ask it to stop; return when it must be gone (infinity: it has all the time)."""
+        self.is_asked = True
+        if self._on_stop is None or shutdown == "brutal_kill":
+            self.scope.cancel()
+            return now
+        self._on_stop()
+        gone_by = math.inf if isinstance(shutdown, str) else now + shutdown
+        self.scope.deadline = gone_by
+        return gone_by
+
+    def _acknowledge(self) -> None:
+        if self.is_over:
+            return
+        self.is_acknowledged = True
+        if not self.is_asked:
+            self.scope.deadline = math.inf
+            self.owner.acknowledged(self)
+
+
+current: ContextVar[Incarnation] = ContextVar("a2a_sup_incarnation")
+"""The incarnation whose task, or whose descendant task, this is."""
+
+
+async def run(incarnation: Incarnation, body: ChildFunction) -> None:
+    """Run one incarnation to its end and tell its owner how it ended. Raises no Exception."""
+    current.set(incarnation)
+    incarnation.task = trio.lowlevel.current_task()
+    timeout = incarnation.record.spec.start_timeout
+    if timeout is not None:
+        incarnation.scope.deadline = trio.current_time() + timeout
+    error: Exception | None = None
+    try:
+        with incarnation.scope:
+            await body(incarnation)
+    except Exception as exc:  # noqa: BLE001 - whatever user code raises is its crash
+        error = exc
+    incarnation.is_over = True
+    incarnation.task = None
+    incarnation.owner.ended(incarnation, verdict(incarnation, error), error)
+
+
+def verdict(incarnation: Incarnation, error: Exception | None) -> Reason:
+    """Return why ``incarnation`` ended. ``error`` is what left its function, if anything."""
+    if incarnation.is_asked:
+        return _stopped_verdict(incarnation, error)
+    if incarnation.is_acknowledged:
+        return NORMAL if error is None else reason_of(error)
+    if isinstance(error, IgnoreStart):
+        return IGNORED
+    if error is not None:
+        reason = reason_of(error)
+        return Reason(ReasonKind.START_FAILED, reason.text, reason.exit_status, reason.crash)
+    timeout = incarnation.record.spec.start_timeout
+    if incarnation.scope.cancelled_caught:
+        return Reason(ReasonKind.START_FAILED, f"not started within {timeout:g} s")
+    return Reason(ReasonKind.START_FAILED, "ended without calling task_status.started()")
+
+
+def _stopped_verdict(incarnation: Incarnation, error: Exception | None) -> Reason:
+    """Return how a child took its stop. This is reported, never acted on."""
+    if error is not None:
+        return reason_of(error)
+    if not incarnation.scope.cancelled_caught:
+        return SHUTDOWN
+    if incarnation.record.spec.shutdown == "brutal_kill":
+        return Reason(ReasonKind.KILLED, "killed without a request")
+    if incarnation.heeds_requests:
+        return Reason(ReasonKind.KILLED, "did not stop in its time")
+    return SHUTDOWN
+
+
+def stack_of(incarnation: Incarnation) -> str:
+    """Return where the task of ``incarnation`` waits, outermost first, as text."""
+    if incarnation.task is None:
+        return ""
+    lines = [
+        f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_qualname}"
+        for frame, line in incarnation.task.iter_await_frames()
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,461 @@
+"""A supervisor: one nursery, one inbox, and one task that owns all state.
+
+Two kinds of code meet here. *Facts* (an incarnation acknowledged, or ended) are written to the
+child's record at once, in the child's own task, so that events are in the true order. *Decisions*
+are taken by the supervisor's task alone, one message at a time, and never wait: they change
+records, create incarnations, ask incarnations to stop, or lay down a plan for the loop to follow.
+
+The rules are those of OTP's supervisor (stdlib, ``supervisor.erl``); ``docs/concepts.md`` says
+what is added to them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from functools import partial
+from typing import Any, cast
+
+import trio
+
+from a2a_sup.errors import GaveUp, ShutdownExit, StartFailed, SupervisorEnded
+from a2a_sup.model import events
+from a2a_sup.model.reasons import SHUTDOWN, Reason, reason_of
+from a2a_sup.model.restarts import Window
+from a2a_sup.model.spec import ChildContext, ChildSpec, SupervisorSpec
+from a2a_sup.model.states import State
+from a2a_sup.model.strategy import members, shuts_down
+from a2a_sup.tree.bus import Bus
+from a2a_sup.tree.calls import ChildRef, Request
+from a2a_sup.tree.loop import Loop
+from a2a_sup.tree.plan import Plan
+from a2a_sup.tree.roster import Record, Roster
+from a2a_sup.tree.runner import IGNORED, Incarnation, run, stack_of
+
+STUCK_AFTER = 5.0
+"""Seconds from the cancellation of a child until it is reported as stuck."""
+
+
+class Supervisor:
+    """Runs the children of one SupervisorSpec.
+
+    Attributes:
+        spec: how to behave.
+        path: from the root; empty for the root itself.
+        roster: the children.
+    """
+
+    def __init__(
+        self, spec: SupervisorSpec, path: str, bus: Bus, context: Context, holder: Record | None
+    ) -> None:
+        """Prepare a supervisor. ``holder`` is the child record that it runs in, if it is nested."""
+        self.spec = spec
+        self.path = path
+        self.roster = Roster(spec, path, bus, holder)
+        self._bus = bus
+        # Children run in the context that the tree was opened in, not in that of whoever
+        # happened to call restart_child.
+        self._context = context
+        self._loop = Loop(self, self._shut_down)
+        self._mail = self._loop.mail
+        self._window = Window()
+        self._serial = 0
+        self._verdict: ShutdownExit | StartFailed | None = None
+        self._on_booted: Callable[[], object] = lambda: None
+        self._nursery: trio.Nursery
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self, started: Callable[[], object]) -> None:
+        """Boot, serve until asked to stop, stop the children in order.
+
+        Calls ``started`` when all children have started. Cancelling this is a request to stop.
+
+        Raises:
+            StartFailed: a child failed while the tree booted.
+            GaveUp: a limit was exceeded.
+            ShutdownExit: auto_shutdown.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._on_booted = started
+        for spec in self.spec.children:
+            self.roster.add(spec, spec.name)
+        self._loop.follow(
+            Plan(
+                "boot",
+                start=deque(self.roster.records.values()),
+                is_exclusive=self.spec.strategy.grouped,
+                done=self._booted,
+            )
+        )
+        try:
+            async with trio.open_nursery() as self._nursery:
+                await self._serve()
+        finally:
+            self._finish()
+        reason = SHUTDOWN if self._verdict is None else reason_of(self._verdict)
+        self.roster.announce(events.SupervisorEnded, reason)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._verdict is not None:
+            raise self._verdict
+
+    async def _serve(self) -> None:
+        try:
+            await self._loop.run()
+        except BaseException:
+            # Something that is no crash of a child: KeyboardInterrupt, or a mistake in here. The
+            # children are shielded, so without this the nursery would wait for them for ever.
+            for record in self.roster.records.values():
+                if record.current is not None:
+                    record.current.scope.cancel()
+            raise
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._loop.is_over
+
+    def request_stop(self) -> None:
+        """Stop the children in order and end. It replaces whatever is going on."""
+        self._loop.request_stop()
+
+    def send(self, request: Request) -> None:
+        """Put a call into the inbox."""
+        if self.is_over:
+            request.fail(SupervisorEnded(self.path, "the supervisor has ended"))
+        else:
+            self._mail.post(self._on_request, request)
+
+    def waits_for(self, incarnation: Incarnation) -> bool:
+        """Return whether a call could only be answered after ``incarnation`` has started."""
+        plan = self._loop.plan_for(incarnation)
+        return plan is not None and plan.is_exclusive
+
+    # --- facts: written at once, in the task of the child ---------------------------------------
+
+    def acknowledged(self, incarnation: Incarnation) -> None:
+        """Take note of a start."""
+        record = incarnation.record
+        record.started_at = trio.current_time()
+        record.is_provisional = False
+        self.roster.move(record, State.RUNNING, events.ChildStarted)
+        if incarnation.starter is not None:
+            incarnation.starter.answer(
+                ChildRef(record.path, incarnation.number, value=incarnation.value)
+            )
+            incarnation.starter = None
+        if record.is_unproven and not record.is_watched:
+            record.is_watched = True
+            self._mail.at(
+                record.started_at + record.spec.restart.min_uptime, self._on_uptime, record
+            )
+        self._loop.settled(incarnation)
+
+    def said_ready(self, incarnation: Incarnation) -> None:
+        """Take note of readiness."""
+        self.roster.note(incarnation.record, events.ChildReady, bool(incarnation.is_ready))
+
+    def reported(self, incarnation: Incarnation, details: Mapping[str, Any]) -> None:
+        """Take note of details."""
+        self.roster.note(incarnation.record, events.ChildReported, details)
+
+    def ended(self, incarnation: Incarnation, reason: Reason, error: Exception | None) -> None:
+        """Take note of an end, of whatever kind."""
+        record = incarnation.record
+        record.started_at = None
+        record.last_reason = reason
+        if incarnation.is_asked:
+            self._ended_as_asked(incarnation, reason)
+        elif incarnation.is_acknowledged:
+            self._ended_by_itself(incarnation, reason, error)
+        elif reason is IGNORED:
+            self._ignored(incarnation)
+        else:
+            self._start_failed(incarnation, reason, error)
+        self._loop.settled(incarnation)
+
+    def _ended_as_asked(self, incarnation: Incarnation, reason: Reason) -> None:
+        record = incarnation.record
+        record.current = None
+        self.roster.move(record, State.STOPPED, events.ChildStopped, reason)
+        if incarnation.starter is not None:
+            incarnation.starter.fail(StartFailed(record.path, "stopped while it was starting"))
+        if record.leaves_at_end:
+            self.roster.forget(record)
+        for request in incarnation.stoppers:
+            request.answer()
+        self._mail.post_first(self._on_request, record.deferred)
+        record.deferred = ()
+
+    def _ended_by_itself(
+        self, incarnation: Incarnation, reason: Reason, error: Exception | None
+    ) -> None:
+        record = incarnation.record
+        if record.spec.restart.type.wants_restart(reason):
+            state = State.BACKING_OFF
+        else:
+            state = State.FINISHED if reason.benign else State.FAILED
+        incarnation.error = error
+        self.roster.move(record, state, events.ChildEnded, reason)
+        self._mail.post(self._on_exit, incarnation)
+
+    def _ignored(self, incarnation: Incarnation) -> None:
+        record = incarnation.record
+        record.current = None
+        self.roster.move(record, State.STOPPED, events.ChildIgnored)
+        if record.leaves_at_end:
+            self.roster.forget(record)
+        if incarnation.starter is not None:
+            incarnation.starter.answer(ChildRef(record.path, incarnation.number, running=False))
+
+    def _start_failed(
+        self, incarnation: Incarnation, reason: Reason, error: Exception | None
+    ) -> None:
+        record = incarnation.record
+        record.current = None
+        failure = StartFailed(record.path, reason.text)
+        failure.__cause__ = error
+        plan = self._loop.plan_for(incarnation)
+        if incarnation.starter is not None:
+            self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
+            if record.is_provisional:
+                self.roster.forget(record)
+            incarnation.starter.fail(failure)
+        elif plan is None or plan.purpose == "restart" or record.is_isolated:
+            self.roster.move(record, State.BACKING_OFF, events.ChildStartFailed, reason)
+            self._mail.post(self._on_retry, (record, failure))
+        else:
+            self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
+            self._verdict = failure
+        if plan is not None and not (plan.purpose == "boot" and record.is_isolated):
+            plan.failed = record
+
+    # --- decisions: taken one at a time, in the task of the supervisor --------------------------
+
+    def _on_request(self, request: Request) -> None:
+        request.handler(self, request)
+
+    def _on_exit(self, incarnation: Incarnation) -> None:
+        record = incarnation.record
+        if record.current is not incarnation:
+            return  # a stop came first, and took this end with it
+        record.current = None
+        error, incarnation.error = incarnation.error, None
+        if record.state is State.BACKING_OFF:
+            self._restart(record, error)
+            return
+        if shuts_down(
+            self.spec.auto_shutdown,
+            significant=record.spec.significant,
+            others=(
+                other.is_present
+                for other in self.roster.records.values()
+                if other.spec.significant and other is not record
+            ),
+        ):
+            self.roster.announce(events.SupervisorAutoShutdown, record.path)
+            self._verdict = ShutdownExit(f"auto_shutdown: {record.path} ended")
+            self._loop.request_stop()
+        if record.leaves_at_end:
+            self.roster.forget(record)
+
+    def _on_retry(self, subject: tuple[Record, StartFailed]) -> None:
+        record, failure = subject
+        if record.state is State.BACKING_OFF and record.next_attempt_at is None:
+            self._restart(record, failure)
+
+    def _on_backed_off(self, subject: tuple[Record, float]) -> None:
+        record, when = subject
+        if record.next_attempt_at == when:
+            self._mail.post(self._attempt, record)
+
+    def _restart(self, record: Record, error: Exception | None) -> None:
+        """Count a restart, and start the child now, or later, or give up."""
+        now = trio.current_time()
+        policy = record.spec.restart
+        if record.window is None:
+            record.window = Window()
+        earlier = record.window.count(now, policy.period)
+        if policy.intensity is not None and earlier >= policy.intensity:
+            self._exhausted(record, error)
+            return
+        record.window.add(now)
+        if self.spec.intensity is not None:
+            if self._window.count(now, self.spec.period) >= self.spec.intensity:
+                self._give_up(record, error, self.spec.intensity, self.spec.period)
+                return
+            self._window.add(now)
+        record.restarts += 1
+        record.is_unproven = True
+        delay = policy.backoff.delay(earlier)
+        if not delay:
+            self._attempt(record)
+            return
+        record.next_attempt_at = when = now + delay
+        self.roster.note(record, events.ChildBackingOff, delay, earlier + 1)
+        self._mail.at(when, self._on_backed_off, (record, when))
+        if self.spec.strategy.grouped:
+            self.follow(Plan("restart", stop=self._others(record)))
+
+    def _attempt(self, record: Record) -> None:
+        """Start a child, and with it its group."""
+        if record.state is not State.BACKING_OFF:
+            return
+        record.next_attempt_at = None
+        if self.spec.strategy.grouped:
+            group = members(self.spec.strategy, [*self.roster.records.values()], record)
+            self.follow(Plan("restart", stop=self._others(record), start=deque(group)))
+        else:
+            self.start(record)
+
+    def _others(self, record: Record) -> list[Record]:
+        group = members(self.spec.strategy, [*self.roster.records.values()], record)
+        return [member for member in group if member is not record]
+
+    def _exhausted(self, record: Record, error: Exception | None) -> None:
+        policy = record.spec.restart
+        if record.is_isolated:
+            reason = record.last_reason or SHUTDOWN
+            self.roster.move(record, State.FAILED, events.ChildFailed, reason)
+            if self.spec.dynamic:
+                self.roster.forget(record)
+        else:
+            self._give_up(record, error, policy.intensity or 0, policy.period)
+
+    def _give_up(
+        self, record: Record, error: Exception | None, intensity: int, period: float
+    ) -> None:
+        text = (
+            f"{record.path} needs more than {intensity} restarts in {period:g} s "
+            f"({record.last_reason})"
+        )
+        self.roster.move(record, State.FAILED, events.ChildFailed, record.last_reason or SHUTDOWN)
+        verdict = GaveUp(self.path, record.path, text)
+        verdict.__cause__ = error
+        self._verdict = verdict
+        self.roster.announce(events.SupervisorGaveUp, record.path, reason_of(verdict))
+        self._loop.request_stop()
+
+    def _booted(self, plan: Plan) -> None:
+        if plan.failed is not None:
+            self._loop.request_stop()
+            return
+        self.roster.announce(events.SupervisorStarted)
+        self._on_booted()
+
+    def _shut_down(self) -> None:
+        self._loop.follow(
+            Plan(
+                "call",
+                stop=list(self.roster.records.values()),
+                stop_order="parallel" if self.spec.dynamic else self.spec.stop_order,
+                done=lambda _: self._finish(),
+            )
+        )
+
+    def _finish(self) -> None:
+        """Take no more calls and answer those that wait."""
+        self._loop.is_over = True
+        requests = [subject for subject in self._mail.drain() if isinstance(subject, Request)]
+        for record in self.roster.records.values():
+            requests.extend(record.deferred)
+            record.deferred = ()
+        for request in requests:
+            request.fail(SupervisorEnded(self.path, "the supervisor has ended"))
+
+    def _on_uptime(self, record: Record) -> None:
+        """See whether a restarted child stayed up; one timer per child, renewed if it did not."""
+        record.is_watched = False
+        if record.state is not State.RUNNING or record.started_at is None:
+            return
+        uptime = trio.current_time() - record.started_at
+        missing = record.spec.restart.min_uptime - uptime
+        if missing > 0:
+            record.is_watched = True
+            self._mail.at(trio.current_time() + missing, self._on_uptime, record)
+        else:
+            record.is_unproven = False
+            self.roster.note(record, events.ChildRecovered, uptime)
+
+    def _on_stuck(self, incarnation: Incarnation) -> None:
+        if incarnation.is_over:
+            return
+        record = incarnation.record
+        self.roster.move(record, State.STUCK, events.ChildStuck, stack_of(incarnation))
+        # Whoever waits for the stop is answered by the same words as a later caller.
+        for request in (*incarnation.stoppers, *record.deferred):
+            request.handler(self, request)
+        incarnation.stoppers = ()
+        record.deferred = ()
+        plan = self._loop.plan_for(incarnation)
+        if plan is not None:
+            plan.gave_up_on(incarnation)
+
+    # --- moves ----------------------------------------------------------------------------------
+
+    def follow(self, plan: Plan) -> None:
+        """Carry out ``plan`` next."""
+        self._loop.follow(plan)
+
+    def next_name(self, spec: ChildSpec) -> str:
+        """Return a name for a dynamic child.
+
+        None is used twice, so that a call with the name of an earlier child cannot hit another.
+        """
+        self._serial += 1
+        return f"{spec.name}#{self._serial}"
+
+    def start(self, record: Record, starter: Request | None = None) -> Incarnation:
+        """Create an incarnation of a child that has none."""
+        record.number += 1
+        record.next_attempt_at = None
+        incarnation = Incarnation(self, record, starter)
+        record.current = incarnation
+        self.roster.move(record, State.STARTING, events.ChildStarting)
+        self._context.run(self._spawn, incarnation)
+        self._loop.await_briefly(incarnation)
+        return incarnation
+
+    def stop(self, record: Record) -> Incarnation | None:
+        """Ask a child to stop; return the incarnation to wait for, if there is one."""
+        incarnation = record.current
+        if incarnation is None or incarnation.is_over:
+            self._stop_idle(record)
+            return None
+        if not incarnation.is_asked:
+            self.roster.move(record, State.STOPPING, events.ChildStopping)
+            gone_by = incarnation.ask(record.spec.shutdown, trio.current_time())
+            if gone_by < math.inf:
+                self._mail.at(gone_by + STUCK_AFTER, self._on_stuck, incarnation)
+            self._loop.await_briefly(incarnation)
+        return incarnation
+
+    def _stop_idle(self, record: Record) -> None:
+        """Cancel a restart, or take an end that nobody looked at yet."""
+        was_unread = record.current is not None
+        record.current = None
+        record.next_attempt_at = None
+        if was_unread or record.state in (State.BACKING_OFF, State.PENDING):
+            self.roster.move(record, State.STOPPED, events.ChildStopped, SHUTDOWN)
+        if was_unread and record.leaves_at_end:
+            self.roster.forget(record)
+
+    def _spawn(self, incarnation: Incarnation) -> None:
+        record = incarnation.record
+        spec = record.spec.run
+        body = partial(self._run_nested, spec) if isinstance(spec, SupervisorSpec) else spec
+        self._nursery.start_soon(run, incarnation, body, name=record.path)
+
+    async def _run_nested(self, spec: SupervisorSpec, context: ChildContext) -> None:
+        incarnation = cast(Incarnation, context)
+        record = incarnation.record
+        nested = Supervisor(spec, record.path, self._bus, self._context, record)
+        incarnation.on_stop(nested.request_stop)
+        record.nested = nested
+        try:
+            await nested.run(incarnation.started)
+        finally:
+            record.nested = None
+            record.touch()
