@@ -17,10 +17,10 @@ def one_of(words: type[E], option: str, given: object) -> E:
     Raises:
         SpecError: it names none; the message lists the words and the nearest one.
     """
-    try:
-        return words(given)
-    except ValueError:
-        allowed = [str(word) for word in members]
-        near = difflib.get_close_matches(str(given), allowed, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise SpecError(f"{option} is one of {', '.join(allowed)}, not {given!r}{hint}") from None
+    for word in words.__members__.values():
+        if word == given:
+            return word
+    allowed = list(words.__members__.values())
+    near = difflib.get_close_matches(str(given), allowed, n=1)
+    hint = f"; did you mean {str(near[0])!r}?" if near else ""
+    raise SpecError(f"{option} is one of {', '.join(allowed)}, not {given!r}{hint}")

@@ -105,6 +105,15 @@ class Subscription:
         self._dropped = 0
         self.end()
 
+    def drain(self) -> list[Event | EventsDropped]:
+        """Return what is held now, without waiting."""
+        held: list[Event | EventsDropped] = [*self._held]
+        if self._dropped:
+            held.insert(0, EventsDropped(self._dropped))
+        self._held.clear()
+        self._dropped = 0
+        return held
+
     def _wake(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
