@@ -1,0 +1,282 @@
+"""Nothing that a child started outlives it: who is whose, and what is done about it.
+
+Killing a process group is not enough: a grandchild can leave the group, empty its environment,
+daemonize. So each child's process is marked (:mod:`a2a_sup.children.marks`), and when it has ended,
+everything that carries its mark is killed before it may be started again. Where to look is a short
+list: what lost its parent is now a child of somebody who inherits orphans.
+
+- :class:`ProcessHost` is tame, for somebody's program: nothing about the program changes. Orphans
+  go to an ancestor or to PID 1, and are found among their children by the mark.
+- :class:`OwningHost` is for ``a2a-sup run``: all orphans below come to this process, which is PID 1
+  or makes itself a subreaper. So it also answers for those that lost every mark: they are killed.
+  Once a second it looks for such, and reaps the dead.
+
+One round kills what it finds at once; the next finds what lost its parent by that. This outruns
+processes that fork while they are killed, where walking down a tree does not. Two rounds that
+find nothing end it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from subprocess import Popen
+from typing import TypeVar
+
+import trio
+
+from a2a_sup.children import linux
+from a2a_sup.children.logs import LogBook
+from a2a_sup.children.marks import carry, mark_of, marks_on, new_instance
+from a2a_sup.children.spawning import Spawner
+from a2a_sup.errors import A2ASupError
+
+TICK_SECONDS = 1.0
+SWEEP_SECONDS = 3.0
+"""After which a sweep gives up and names what is left."""
+
+_log = logging.getLogger(__name__)
+Host = TypeVar("Host", bound="ProcessHost")
+_current: trio.lowlevel.RunVar[ProcessHost] = trio.lowlevel.RunVar("a2a_sup process host")
+
+
+class NotOwnProc(A2ASupError):
+    """/proc is missing or shows another pid namespace: its numbers must not be signalled.
+
+    Mount a /proc that belongs to this namespace, as ``unshare --mount-proc`` does.
+    """
+
+
+def current_host() -> ProcessHost:
+    """Return the host of this Trio run; a tame one is made on first use."""
+    try:
+        return _current.get()
+    except LookupError:
+        return _installed(ProcessHost(new_instance()))
+
+
+def own_processes(instance: int) -> OwningHost:
+    """Make this process answer for all processes below it, for the rest of its life.
+
+    Call it once, inside the Trio run and before the first child starts. From then on a child
+    process that is made elsewhere should stay in this process's session, or carry on its marks,
+    as every child process does that does not clear them.
+
+    Args:
+        instance: the number of this supervisor, see ``StateDirectory``.
+
+    Raises:
+        NotOwnProc: /proc is not this pid namespace's.
+        OSError: the kernel refused.
+        RuntimeError: children were started before.
+    """
+    if not linux.own_proc_is_mounted():
+        raise NotOwnProc("/proc does not show this pid namespace: mount its own /proc first")
+    try:
+        _current.get()
+    except LookupError:
+        if os.getpid() != 1:
+            linux.become_subreaper()
+        return _installed(OwningHost(instance))
+    raise RuntimeError("own_processes() comes before the first child")
+
+
+def _installed(host: Host) -> Host:
+    _current.set(host)
+    trio.lowlevel.spawn_system_task(host.serve)
+    return host
+
+
+class ProcessHost:
+    """What the process children of one Trio run share. Tame: see the module.
+
+    Attributes:
+        spawner: the thread that makes processes.
+        logs: the output of the children.
+    """
+
+    def __init__(self, instance: int) -> None:
+        """Take the number for the marks."""
+        self.spawner = Spawner()
+        self.logs = LogBook()
+        self._instance = instance
+        self._incarnations = 0
+        self._alive: dict[int, int | None] = {}
+        """The marks of living children, and their processes; None: it is being made."""
+        self._ended = set[int]()
+        """The marks whose processes are being killed."""
+        self._forbidden = set[int]()
+        self._next_round: _Round | None = None
+
+    async def serve(self) -> None:
+        """Live as long as the Trio run."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.spawner.close()
+
+    def new_mark(self) -> int:
+        """Return the mark for a process that is about to be made."""
+        self._incarnations += 1
+        mark = mark_of(self._instance, self._incarnations)
+        self._alive[mark] = None
+        return mark
+
+    def made(self, mark: int, process: Popen[bytes]) -> None:
+        """Say which process was made with the mark."""
+        self._alive[mark] = process.pid
+
+    async def sweep(self, mark: int) -> frozenset[int]:
+        """Kill everything that carries the mark; its own process has been reaped.
+
+        Returns:
+            The pids that are left: they may not be signalled, or did not die in time.
+        """
+        self._alive.pop(mark, None)
+        self._ended.add(mark)
+        deadline = trio.current_time() + SWEEP_SECONDS
+        left = frozenset[int]()
+        quiet_rounds = 0
+        # The kernel's list can miss a process while others exit: one empty look proves nothing.
+        while quiet_rounds < 2 and trio.current_time() < deadline:
+            left = (await self._round()).get(mark, frozenset())
+            if left <= self._forbidden:
+                quiet_rounds += 1
+            else:
+                quiet_rounds = 0
+                await trio.sleep(0.001)
+        self._ended.discard(mark)
+        return left
+
+    async def _round(self) -> dict[int, frozenset[int]]:
+        """Return what a round that starts from now finds; sweeps at the same time share one."""
+        if (running := self._next_round) is not None:
+            await running.done.wait()
+            return running.found
+        this = self._next_round = _Round()
+        try:
+            await trio.lowlevel.checkpoint()
+        finally:
+            self._next_round = None
+            this.found = self._kill_condemned()
+            this.done.set()
+        return this.found
+
+    def _kill_condemned(self) -> dict[int, frozenset[int]]:
+        """Kill what is condemned; return what of it is not dead yet, by mark."""
+        found: dict[int, frozenset[int]] = {}
+        for pid in self._strangers():
+            marks = self._kill_if_condemned(pid)
+            for mark in marks:
+                found[mark] = found.get(mark, frozenset()) | {pid}
+        return found
+
+    def _strangers(self) -> set[int]:
+        """Return the orphans that may be ours, without our children's own processes.
+
+        Processes in our session are the program's own affair: a mark on them is an accident of
+        two forks at the same time. Our children's processes never are in our session.
+        """
+        session = os.getsid(0)
+        leaders = set(self._alive.values())
+        return {pid for pid in self._orphans() - leaders if _session_of(pid) not in (session, None)}
+
+    def _kill_if_condemned(self, pid: int) -> frozenset[int]:
+        """Kill ``pid`` if it is condemned; return its marks, or nothing if it is dead by now."""
+        try:
+            # From here on the number cannot become another process's between look and kill.
+            handle = os.pidfd_open(pid)
+        except OSError:
+            return frozenset()
+        try:
+            marks = marks_on(pid)
+            if not self._is_condemned(pid, marks):
+                return frozenset()
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except PermissionError:
+            self._forbidden.add(pid)
+        except ProcessLookupError:
+            return frozenset()
+        finally:
+            os.close(handle)
+        return frozenset() if linux.reap(pid) or linux.is_dead(pid) else marks & self._ended
+
+    def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:  # noqa: ARG002
+        return bool(marks & self._ended)
+
+    def _orphans(self) -> set[int]:
+        if not os.access("/proc/1/task", os.R_OK):
+            # Other users' processes are hidden (hidepid), and with them who inherits orphans.
+            return set(linux.all_pids())
+        heirs = {os.getpid(), 1, *linux.ancestors()}
+        return set().union(*map(linux.children_of, heirs))
+
+
+class OwningHost(ProcessHost):
+    """A host to which all orphans come: see the module."""
+
+    def __init__(self, instance: int) -> None:
+        """Take the number for the marks, and carry it too."""
+        super().__init__(instance)
+        # Processes that the program makes itself, such as a probe's command, carry this mark.
+        own = mark_of(instance, 0)
+        carry(own)
+        self._alive[own] = None
+        self._zombies = frozenset[int]()
+        self._told = frozenset[int]()
+
+    async def serve(self) -> None:
+        """Look around once a second, as long as the Trio run lives."""
+        try:
+            while True:
+                await trio.sleep(TICK_SECONDS)
+                await self._round()
+                self._bury()
+        finally:
+            self.spawner.close()
+
+    def _bury(self) -> None:
+        """Reap the orphans of living children that have been dead for a tick.
+
+        Whatever the program made itself is left for it to wait for.
+        """
+        dead = frozenset(
+            pid
+            for pid in self._strangers()
+            if linux.is_dead(pid) and not self._is_being_made(marks_on(pid))
+        )
+        for pid in dead & self._zombies:
+            linux.reap(pid)
+        self._zombies = dead
+
+    def _is_being_made(self, marks: frozenset[int]) -> bool:
+        return any(self._alive.get(mark, 0) is None for mark in marks)
+
+    def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:
+        if super()._is_condemned(pid, marks):
+            return True
+        if not marks.isdisjoint(self._alive):
+            return False
+        if pid not in self._told and not linux.is_dead(pid):
+            _log.warning("killing orphan %d, of no child: %s", pid, linux.command_line(pid))
+        self._told = self._told & linux.children_of(os.getpid()) | {pid}
+        return True
+
+    def _orphans(self) -> set[int]:
+        return linux.children_of(os.getpid())
+
+
+class _Round:
+    """One look at all orphans, for everybody who asked before it began."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.found: dict[int, frozenset[int]] = {}
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None

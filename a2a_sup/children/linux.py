@@ -1,0 +1,174 @@
+"""What the kernel tells and does about processes. Standard library only.
+
+The guardian imports this before anything large is loaded, so that it stays a few megabytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterable
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def own_proc_is_mounted() -> bool:
+    """Return whether /proc shows this process's own pid namespace.
+
+    In a pid namespace without its own /proc the numbers read there are other processes' numbers,
+    and must never be signalled.
+    """
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 - no pathlib: see above
+    except OSError:
+        return False
+
+
+def become_subreaper() -> None:
+    """Make orphans among the descendants children of this process.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def ask_for_signal_at_parents_death(number: signal.Signals) -> None:
+    """Have ``number`` sent to this process when the thread that forked it ends.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _prctl(PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def read(path: str) -> bytes:
+    """Return a file under /proc; empty if its process is gone or may not be looked at.
+
+    Plain system calls: half the cost of a file object, and this is done for many processes.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        parts = []
+        while part := os.read(file, 65536):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the children of a process, zombies too; empty if it is gone or hidden."""
+    found = set[int]()
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            found.update(map(int, read(f"/proc/{pid}/task/{thread}/children").split()))
+    return found
+
+
+def descendants_of(pid: int) -> set[int]:
+    """Return the children of a process, their children, and so on."""
+    found = set[int]()
+    waiting = [pid]
+    while waiting:
+        new = children_of(waiting.pop()) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def all_pids() -> list[int]:
+    """Return every process that /proc shows."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
+
+
+def ancestors() -> list[int]:
+    """Return the parent of this process, its parent, and so on, as far as they are visible."""
+    found = []
+    pid = os.getppid()
+    while pid > 0 and pid not in found:
+        found.append(pid)
+        pid = _parent_of(pid)
+    return found
+
+
+def _parent_of(pid: int) -> int:
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def is_dead(pid: int) -> bool:
+    """Return whether a process is gone, or a zombie that its parent has not yet reaped."""
+    fields = _stat(pid)
+    return not fields or fields[0] in (b"Z", b"X")
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on; the name before may hold anything."""
+    return read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def command_line(pid: int) -> str:
+    """Return what a process was started as, for messages; its short name if it hides that."""
+    words = read(f"/proc/{pid}/cmdline").rstrip(b"\0").replace(b"\0", b" ")
+    words = words or read(f"/proc/{pid}/comm").strip()
+    return words[:200].decode(errors="replace")
+
+
+def reap(pid: int) -> bool:
+    """Collect a dead child; return whether there was one. Never waits."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
+    except ChildProcessError:
+        return False
+
+
+def end_children(spare: Iterable[int] = (), *, patience: float = 20.0) -> set[int]:
+    """Kill and reap the children of this process until there are none.
+
+    For a subreaper or PID 1 these are all descendants in the end: each process whose parent died
+    becomes a child. Killing only what the own list shows, at once and again, also outruns
+    processes that fork while they are killed; walking down the tree does not.
+
+    Args:
+        spare: children that are left alone.
+        patience: seconds after which it gives up.
+
+    Returns:
+        The processes that are still there: they may not be signalled, or do not die.
+    """
+    spared = frozenset(spare)
+    forbidden = set[int]()
+    deadline = time.monotonic() + patience
+    quiet_rounds = 0
+    # A read of the list can miss a process while others exit: one empty reading proves nothing.
+    while quiet_rounds < 2:
+        pids = children_of(os.getpid()) - spared
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except PermissionError:
+                forbidden.add(pid)
+        reaped = {pid for pid in pids if reap(pid)}
+        left = pids - reaped
+        quiet_rounds = 0 if pids else quiet_rounds + 1
+        if left and (left <= forbidden or time.monotonic() > deadline):
+            return left
+        if left and not reaped:
+            time.sleep(0.0005)
+    return set()

@@ -1,0 +1,124 @@
+"""A child's pipes: opened, and emptied so that no line is lost and the child never held up."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Literal, TypeAlias
+
+import attrs
+import trio
+
+Stdio: TypeAlias = Literal["logged", "streams"]
+"""``logged``: no input, and output and errors are logged together, in their order.
+``streams``: input and output are the owner's byte streams, and only errors are logged."""
+
+F_SETPIPE_SZ = 1031
+F_GETPIPE_SZ = 1032
+LARGE = 1024 * 1024
+BUSY_BYTES_PER_SECOND = 1024 * 1024
+COALESCING_SECONDS = 0.005
+
+
+@attrs.frozen
+class Pipes:
+    """Both ends of the pipes to a child.
+
+    Attributes:
+        child_ends: what subprocess takes as stdin, stdout and stderr.
+        close_child_ends: to be called when the child has them.
+        logged: the reading end of what is to be logged, non-blocking.
+        stdin: writes to the child, under ``streams``.
+        stdout: reads from the child, under ``streams``.
+    """
+
+    child_ends: tuple[int, int, int]
+    close_child_ends: Callable[[], None]
+    logged: int
+    stdin: trio.lowlevel.FdStream | None = None
+    stdout: trio.lowlevel.FdStream | None = None
+
+
+@contextmanager
+def pipes(stdio: Stdio) -> Iterator[Pipes]:
+    """Open the pipes to a child for the length of a block.
+
+    Raises:
+        OSError: too many files are open.
+    """
+    with ExitStack() as ours, ExitStack() as childs:
+        logged, errors = os.pipe()
+        ours.callback(os.close, logged)
+        childs.callback(os.close, errors)
+        os.set_blocking(logged, False)
+        if stdio == "logged":
+            yield Pipes((subprocess.DEVNULL, errors, errors), childs.close, logged)
+            return
+        stdin, to_stdin = os.pipe()
+        childs.callback(os.close, stdin)
+        writer = trio.lowlevel.FdStream(to_stdin)
+        ours.callback(writer.close)
+        from_stdout, stdout = os.pipe()
+        childs.callback(os.close, stdout)
+        reader = trio.lowlevel.FdStream(from_stdout)
+        ours.callback(reader.close)
+        yield Pipes((stdin, stdout, errors), childs.close, logged, writer, reader)
+
+
+async def drain(pipe: int, write: Callable[[bytes], None]) -> None:
+    """Hand everything that comes out of a pipe to ``write``, until its end.
+
+    A pipe that proves busy is made large, and then each read waits a moment for more to come:
+    a child that prints line by line would else cause a read per line. A small pipe is read at
+    once, for waiting would hold up the child.
+
+    Args:
+        pipe: its reading end, non-blocking.
+        write: is given chunks.
+    """
+    capacity = fcntl.fcntl(pipe, F_GETPIPE_SZ)
+    window, carried = trio.current_time(), 0
+    while True:
+        await trio.lowlevel.wait_readable(pipe)
+        if capacity >= LARGE:
+            await trio.sleep(COALESCING_SECONDS)
+        data = os.read(pipe, capacity)
+        if not data:
+            return
+        write(data)
+        if capacity < LARGE:
+            if trio.current_time() - window > 1:
+                window, carried = trio.current_time(), 0
+            carried += len(data)
+            if carried > BUSY_BYTES_PER_SECOND:
+                window, carried = trio.current_time(), 0
+                capacity = _enlarged(pipe)
+
+
+def drain_rest(pipe: int, write: Callable[[bytes], None]) -> None:
+    """Hand what is in the pipe now to ``write``, without waiting for its end.
+
+    For a child that is gone: somebody outside its tree may hold the other end for ever, so no
+    more is read than fitted into the pipe.
+    """
+    left = fcntl.fcntl(pipe, F_GETPIPE_SZ)
+    while left > 0:
+        try:
+            data = os.read(pipe, left)
+        except BlockingIOError:
+            return
+        if not data:
+            return
+        write(data)
+        left -= len(data)
+
+
+def _enlarged(pipe: int) -> int:
+    """Make a pipe large if allowed: an ordinary user may have 64 such pipes. Return its size."""
+    try:
+        return fcntl.fcntl(pipe, F_SETPIPE_SZ, LARGE)
+    except OSError:
+        return fcntl.fcntl(pipe, F_GETPIPE_SZ)

@@ -1,0 +1,187 @@
+"""A child that is a program: any command, kept running, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+import trio
+
+from a2a_sup.children.command import Command, Inherited, StrPath
+from a2a_sup.children.hygiene import SWEEP_SECONDS, current_host
+from a2a_sup.children.logs import ChildLog, LogFiles
+from a2a_sup.children.running import KILL_SECONDS, RunningProcess, running
+from a2a_sup.children.spawning import CannotRun
+from a2a_sup.errors import ChildExit, SpecError
+from a2a_sup.model.restarts import Restart, RestartWord
+from a2a_sup.model.spec import ChildContext, ChildSpec, StopRequest
+
+__all__ = ["CannotRun", "Command", "LogFiles", "ProcessExited", "process", "run_command"]
+
+LAST_LINES = 20
+LAST_BYTES = 4096
+
+
+class ProcessExited(ChildExit):
+    """A process ended by itself with a status that does not count as success, or by a signal.
+
+    Attributes:
+        exit_status: negative: ended by that signal.
+        last_output: the last lines it printed, a few kilobytes at most.
+    """
+
+    def __init__(self, status: int, last_output: tuple[str, ...] = ()) -> None:
+        """Take the status as :mod:`subprocess` gives it."""
+        self.exit_status = status
+        self.last_output = last_output
+        if status < 0:
+            self.kind = "killed"
+            super().__init__(f"killed by {signal_name(-status)}")
+        else:
+            super().__init__(f"exited with status {status}")
+
+
+def signal_name(number: int) -> str:
+    """Return ``SIGKILL`` for 9; ``signal 40`` for one that Python has no name for."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def process(
+    name: str,
+    argv: Iterable[str],
+    *,
+    cwd: StrPath | None = None,
+    env: Mapping[str, str] | None = None,
+    inherit_env: Inherited = "all",
+    env_file: StrPath | None = None,
+    user: str | int | None = None,
+    group: str | int | None = None,
+    umask: int | None = None,
+    limits: Mapping[str, int | None] | None = None,
+    nice: int | None = None,
+    stop_signal: str | int = signal.SIGTERM,
+    stop_timeout: float = 5.0,
+    success: Iterable[int] = (0,),
+    logs: LogFiles | None = None,
+    restart: Restart | RestartWord = "permanent",
+    significant: bool = False,
+    wait_ready: bool = False,
+    start_timeout: float | None = None,
+    tags: Iterable[str] = (),
+) -> ChildSpec:
+    """Return a child that runs a program.
+
+    It counts as started when the program has been executed. It gets a session and process group of
+    its own. Asked to stop, the whole group is sent ``stop_signal``, and after ``stop_timeout``
+    SIGKILL. Whenever it ends, everything that it started is killed before it may be started again.
+
+    Args:
+        name: unique among siblings.
+        argv: this and all up to ``success``: see :class:`Command`.
+        cwd: the working directory.
+        env: variables to add.
+        inherit_env: ``"all"``, or the names of the variables that it may inherit.
+        env_file: a file with variables to add.
+        user: a name or number.
+        group: a name or number.
+        umask: 0 to 0o777.
+        limits: of ``nofile``, ``core``, ``as``, ``cpu``.
+        nice: -20 to 19.
+        stop_signal: a name or number.
+        stop_timeout: seconds.
+        success: exit statuses.
+        logs: where its output is kept; None: only the last lines, in memory.
+        restart: a restart type with the default budget, or a whole policy.
+        significant: see ``auto_shutdown`` of ``supervisor``.
+        wait_ready: its start is acknowledged when it is ready.
+        start_timeout: seconds until the acknowledgment. None: no limit.
+        tags: words to find it by.
+
+    Raises:
+        SpecError: an argument is out of range; all mistakes are named.
+    """
+    try:
+        command = Command(
+            argv,
+            cwd=cwd,
+            env=env or {},
+            inherit_env=inherit_env,
+            env_file=env_file,
+            user=user,
+            group=group,
+            umask=umask,
+            limits=limits or {},
+            nice=nice,
+            stop_signal=stop_signal,
+            stop_timeout=stop_timeout,
+            success=success,
+        )
+    except SpecError as exc:
+        raise SpecError(f"child {name!r}: {problem}" for problem in exc.problems) from None
+    return ChildSpec(
+        name,
+        partial(run_command, command, logs),
+        restart=restart,
+        shutdown=shutdown_of(command),
+        significant=significant,
+        wait_ready=wait_ready,
+        start_timeout=start_timeout,
+        kind="process",
+        info={"command": list(command.argv), "cwd": command.cwd},
+        tags=tags,
+    )
+
+
+def shutdown_of(command: Command) -> float:
+    """Return the seconds in which a child that runs this command stops by itself, at the latest."""
+    return command.stop_timeout + KILL_SECONDS + SWEEP_SECONDS
+
+
+async def run_command(command: Command, logs: LogFiles | None, context: ChildContext) -> None:
+    """Run a command as a child, until it ends or is asked to.
+
+    Raises:
+        CannotRun: it did not start.
+        ProcessExited: its status is no success.
+    """
+    stop = context.stop_request()
+    report_log_error = partial(_report_log_error, context)
+    with current_host().logs.opened(context.path, logs, report_log_error) as log:
+        begin = log.written
+        async with running(command, log) as child:
+            context.report(pid=child.pid)
+            context.started(child.pid)
+            status = await _until_end_or_stop(child, stop)
+        context.report(exit_status=status)
+        if child.survivors:
+            context.report(survivors=sorted(child.survivors))
+        if status in command.success or (stop.is_set() and status == -command.stop_signal):
+            return
+        last_output = _last_output(log, begin)
+        context.report(last_output=last_output)
+        raise ProcessExited(status, last_output)
+
+
+async def _until_end_or_stop(child: RunningProcess, stop: StopRequest) -> int:
+    async def stop_on_request() -> None:
+        await stop.wait()
+        await child.stop()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_on_request)
+        status = await child.wait()
+        nursery.cancel_scope.cancel()
+    return status
+
+
+def _report_log_error(context: ChildContext, problem: str) -> None:
+    context.report(log_error=problem)
+
+
+def _last_output(log: ChildLog, since: int) -> tuple[str, ...]:
+    since = max(since, log.written - LAST_BYTES)
+    return tuple(line.decode(errors="replace") for line in log.tail(LAST_LINES, since=since))

@@ -1,0 +1,142 @@
+"""A process while it runs: waited for, stopped, its output kept, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import trio
+
+from a2a_sup.children.command import Command
+from a2a_sup.children.hygiene import current_host
+from a2a_sup.children.logs import ChildLog
+from a2a_sup.children.pipes import Pipes, Stdio, drain, drain_rest, pipes
+from a2a_sup.children.spawning import spawn
+
+KILL_SECONDS = 2.0
+"""How long a process may take to die of SIGKILL before it is given up."""
+
+
+class RunningProcess:
+    """A process with its group and session. Made by :func:`running`.
+
+    Attributes:
+        pid: its number, and that of its process group and session.
+        status: how it ended, as in :mod:`subprocess` (negative: by that signal); None: it has not.
+        stdin: what it reads, under ``streams``.
+        stdout: what it writes, under ``streams``.
+        survivors: pids that could not be killed after its end.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        process: subprocess.Popen[bytes],
+        ends: Pipes,
+    ) -> None:
+        """Take over a new process.
+
+        Raises:
+            OSError: too many files are open.
+        """
+        self.pid = process.pid
+        self.status: int | None = None
+        self.stdin = ends.stdin
+        self.stdout = ends.stdout
+        self.survivors = frozenset[int]()
+        self._command = command
+        self._process = process
+        self._handle = os.pidfd_open(process.pid)
+        self._ended = trio.Event()
+
+    async def wait(self) -> int:
+        """Wait for its end and return its status."""
+        await self._ended.wait()
+        assert self.status is not None  # noqa: S101 - set before the event
+        return self.status
+
+    async def stop(self) -> int:
+        """Ask it to stop, kill it when its time is over, and return its status."""
+        self.signal(self._command.stop_signal)
+        # One that was suspended could not heed the request.
+        self.signal(signal.SIGCONT)
+        with trio.move_on_after(self._command.stop_timeout):
+            return await self.wait()
+        self.kill()
+        return await self.wait()
+
+    def kill(self) -> None:
+        """Send SIGKILL to its group."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to its group; does nothing when it has ended."""
+        if self.status is None:
+            # Permission: all of the group changed to a user whom we may not signal.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    async def watch(self) -> None:
+        """Wait for the end through a pidfd, kill the rest of the group, take the status."""
+        try:
+            await trio.lowlevel.wait_readable(self._handle)
+        finally:
+            os.close(self._handle)
+        # Before the status is taken: after it the group's number may be given away.
+        self.kill()
+        self.status = self._process.wait()
+        self._ended.set()
+
+
+@asynccontextmanager
+async def running(
+    command: Command, log: ChildLog, *, stdio: Stdio = "logged"
+) -> AsyncIterator[RunningProcess]:
+    """Run a program inside the block; after it, nothing that it started is left.
+
+    A block that ends, also by an error or a cancellation, kills what is still alive. This takes a
+    few milliseconds, and seconds at most if something does not die.
+
+    Args:
+        command: what to run.
+        log: where its output goes.
+        stdio: which of its standard streams are logged.
+
+    Raises:
+        CannotRun: it did not start.
+    """
+    host = current_host()
+    mark = host.new_mark()
+    error: Exception | None = None
+    with pipes(stdio) as ends:
+        try:
+            process = await host.spawner.run(partial(spawn, command, mark, ends.child_ends))
+            host.made(mark, process)
+            child = RunningProcess(command, process, ends)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await host.sweep(mark)
+            raise
+        finally:
+            ends.close_child_ends()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child.watch)
+            nursery.start_soon(drain, ends.logged, log.write)
+            try:
+                yield child
+            except Exception as exc:  # noqa: BLE001 - raised below: the nursery would wrap it
+                error = exc
+            finally:
+                with trio.CancelScope(shield=True):
+                    child.kill()
+                    with trio.move_on_after(KILL_SECONDS):
+                        await child.wait()
+                    child.survivors = await host.sweep(mark)
+                nursery.cancel_scope.cancel()
+        drain_rest(ends.logged, log.write)
+    if error is not None:
+        raise error
