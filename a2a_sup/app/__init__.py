@@ -1,0 +1,1 @@
+"""How it starts: the files it runs, the commands, the program around a tree."""

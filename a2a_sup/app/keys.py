@@ -1,0 +1,277 @@
+"""The keys of the TOML format and what each may hold: its whole grammar."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any, get_args
+
+from a2a_sup.app.values import (
+    Fields,
+    Reader,
+    Refused,
+    Value,
+    duration,
+    expanded,
+    flag,
+    list_of,
+    number,
+    path,
+    positive_duration,
+    positive_size,
+    secret,
+    size,
+    table,
+    table_of,
+    text,
+    whole,
+    word,
+)
+from a2a_sup.children.command import LIMIT_NAMES, Inherited, signal_of
+from a2a_sup.errors import SpecError
+from a2a_sup.model.restarts import Backoff, RestartType, WhenExhausted
+from a2a_sup.model.spec import StopOrder
+from a2a_sup.model.strategy import AutoShutdown, Strategy
+
+DELAY_LIMIT = 1_000
+"""Delays that a backoff may have."""
+UNLIMITED = "unlimited"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.()-]*")
+
+
+# --- commands and environments -------------------------------------------------------------------
+
+
+def command(value: Value) -> tuple[str, ...]:
+    """Read a command: a list of texts, or one text that is split as a shell would, unrun."""
+    if isinstance(value.raw, str):
+        words = [Value(each, value.source, value.key) for each in _split(value)]
+    elif isinstance(value.raw, list):
+        words = list(value.items())
+    else:
+        raise value.refused("a list of texts, or one text")
+    if not words:
+        raise value.refused("a program and its arguments")
+    argv = list_of(expanded)(Value([each.raw for each in words], value.source, value.key))
+    if not argv[0]:
+        raise words[0].refused("the name of a program")
+    return argv
+
+
+def _split(value: Value) -> list[str]:
+    try:
+        return shlex.split(text(value))
+    except ValueError as error:
+        reason = str(error).lower()
+        raise value.refused(f"a command with closed quotes ({reason})") from None
+
+
+def environment(value: Value) -> dict[str, str]:
+    """Read a table of environment variables."""
+    variables = table(value)
+    fields: dict[str, str] = {}
+    for name, entry in variables.entries():
+        if not _NAME.fullmatch(name):
+            entry.note("not a name of a variable; allowed: letters, digits, _ . - ( )")
+            continue
+        try:
+            fields[name] = secret(entry)
+        except Refused:
+            continue
+    return fields
+
+
+def inherit_env(value: Value) -> Inherited:
+    """Read true, false, or a list of names."""
+    if isinstance(value.raw, list):
+        return list_of(text)(value)
+    if not isinstance(value.raw, bool):
+        raise value.refused("true, false, or a list of names of variables")
+    return "all" if value.raw else ()
+
+
+# --- restarts ------------------------------------------------------------------------------------
+
+
+def restart(value: Value) -> Fields:
+    """Read a restart policy: a word, which is its type, or a table."""
+    if isinstance(value.raw, str):
+        return {"type": word(RestartType)(value)}
+    if not isinstance(value.raw, dict):
+        raise value.refused(f"{', '.join(RestartType)}, or a table")
+    return _RESTART(value)
+
+
+def backoff(value: Value) -> Backoff:
+    """Read delays: a list of durations, or a table of delays or of their growth, and jitter."""
+    if isinstance(value.raw, list):
+        return Backoff(_delays(value))
+    if not isinstance(value.raw, dict):
+        raise value.refused("a list of durations, or a table")
+    if "delays" in value.raw:
+        return Backoff(**_LISTED_BACKOFF(value))
+    return _exponential(value)
+
+
+def _delays(value: Value) -> tuple[float, ...]:
+    delays = list_of(duration)(value)
+    if len(delays) > DELAY_LIMIT:
+        raise value.refused(f"at most {DELAY_LIMIT} durations")
+    return delays
+
+
+def _exponential(value: Value) -> Backoff:
+    fields = {"first": 1.0, "factor": 2.0, "cap": 60.0, **_GROWING_BACKOFF(value)}
+    growth = fields["cap"] / fields["first"]
+    if growth > 1 and math.log(growth) > DELAY_LIMIT * math.log(fields["factor"]):
+        value.note(f"more than {DELAY_LIMIT} delays from first to cap; allowed: a larger factor")
+        raise Refused
+    try:
+        return Backoff.exponential(**fields)
+    except SpecError:
+        value.note("first is above cap; allowed: first <= cap")
+        raise Refused from None
+
+
+def intensity(value: Value) -> int | None:
+    """Read how many restarts are allowed; ``unlimited`` is None."""
+    if value.raw == UNLIMITED:
+        return None
+    if isinstance(value.raw, bool) or not isinstance(value.raw, int) or value.raw < 0:
+        raise value.refused(f"a whole number >= 0, or '{UNLIMITED}'")
+    return whole(0)(value)
+
+
+_LISTED_BACKOFF = table_of({"delays": _delays, "jitter": number(0, 1)})
+_GROWING_BACKOFF = table_of(
+    {
+        "first": positive_duration,
+        "factor": number(1.01),
+        "cap": positive_duration,
+        "jitter": number(0, 1),
+    }
+)
+_RESTART = table_of(
+    {
+        "type": word(RestartType),
+        "backoff": backoff,
+        "intensity": intensity,
+        "period": positive_duration,
+        "when_exhausted": word(get_args(WhenExhausted)),
+        "min_uptime": duration,
+    }
+)
+
+
+# --- the operating system ------------------------------------------------------------------------
+
+
+def user(value: Value) -> str | int:
+    """Read the name or number of a user or group."""
+    if isinstance(value.raw, str) and value.raw:
+        return text(value)
+    if isinstance(value.raw, int):
+        return whole(0, 2**32 - 2)(value)
+    raise value.refused("a name or a number")
+
+
+def umask(value: Value) -> int:
+    """Read a mask in octal digits."""
+    digits = value.raw if isinstance(value.raw, str) else ""
+    if not digits or len(digits) > 4 or set(digits) - set("01234567") or int(digits, 8) > 0o777:
+        raise value.refused("octal digits in quotes, such as '022'")
+    return int(digits, 8)
+
+
+def stop_signal(value: Value) -> str:
+    """Read a signal: its name, with or without SIG, or its number."""
+    try:
+        return signal_of(value.raw).name
+    except ValueError:
+        raise value.refused("a signal such as 'SIGTERM', 'INT', 15") from None
+
+
+def exit_codes(value: Value) -> tuple[int, ...]:
+    """Read a list of exit codes."""
+    return tuple(sorted(set(list_of(whole(0, 255))(value))))
+
+
+def _limit(read: Reader[float]) -> Callable[[Value], int | None]:
+    def read_limit(value: Value) -> int | None:
+        return None if value.raw == UNLIMITED else int(read(value))
+
+    return read_limit
+
+
+_LIMITS: dict[str, Reader[Any]] = {
+    name: _limit({"nofile": whole(0), "cpu": duration}.get(name, size)) for name in LIMIT_NAMES
+}
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+_LOGS = table_of({"max_size": positive_size, "keep": whole(0)})
+_TAGS = list_of(text)
+
+INHERITABLE_KEYS: dict[str, Reader[Any]] = {
+    "restart": restart,
+    "cwd": path,
+    "env": environment,
+    "inherit_env": inherit_env,
+    "env_file": path,
+    "user": user,
+    "group": user,
+    "umask": umask,
+    "nice": whole(-20, 19),
+    "limits": table_of(_LIMITS),
+    "stop_signal": stop_signal,
+    "stop_timeout": duration,
+    "success_exit_codes": exit_codes,
+    "wait_ready": flag,
+    "start_timeout": positive_duration,
+    "tags": _TAGS,
+    "logs": _LOGS,
+}
+"""The keys of a process that ``[defaults]`` may hold."""
+
+SWITCHES: dict[str, Reader[Any]] = {"enabled": flag, "disabled": flag}
+"""The keys of every child that say whether it is run. They are read before all others."""
+
+PROCESS_KEYS: dict[str, Reader[Any]] = {
+    "command": command,
+    "significant": flag,
+    **INHERITABLE_KEYS,
+}
+MCP_KEYS: dict[str, Reader[Any]] = {
+    "mcp": command,
+    **{key: read for key, read in PROCESS_KEYS.items() if key != "command"},
+}
+
+STRATEGY_KEYS: dict[str, Reader[Any]] = {
+    "strategy": word(each for each in Strategy if each is not Strategy.SIMPLE_ONE_FOR_ONE),
+    "intensity": intensity,
+    "period": positive_duration,
+    "auto_shutdown": word(AutoShutdown),
+    "stop_order": word(get_args(StopOrder)),
+}
+"""How a supervisor behaves."""
+
+ROOT_KEYS: dict[str, Reader[Any]] = {"name": text, **STRATEGY_KEYS}
+"""The keys of ``[supervisor]``."""
+
+SUPERVISOR_KEYS: dict[str, Reader[Any]] = {
+    **STRATEGY_KEYS,
+    "restart": restart,
+    "significant": flag,
+    "start_timeout": positive_duration,
+    "tags": _TAGS,
+}
+"""The keys of a nested supervisor, besides those of :data:`FAMILY_KEYS`."""
+
+FAMILY_KEYS = ("defaults", "include", "children")
+"""The keys of a supervisor that hold its children."""
+
+INCLUDES = list_of(path)
+DEFAULTS = table_of(INHERITABLE_KEYS)

@@ -1,0 +1,151 @@
+"""What configuration files say, as data: read, checked, with every default in its place.
+
+All of it is compared with ``==``: what differs between an old and a new configuration is what a
+reload has to touch. Durations are seconds, sizes are bytes, paths are absolute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import attrs
+
+from a2a_sup.children.command import Inherited
+from a2a_sup.model.restarts import Restart
+from a2a_sup.model.spec import StopOrder
+from a2a_sup.model.strategy import AutoShutdown, Strategy
+
+
+@attrs.frozen
+class LogSettings:
+    """What is kept of a process's output.
+
+    Attributes:
+        max_size: bytes of a file at which it is put aside and a new one begun.
+        keep: files put aside, beside the current one.
+    """
+
+    max_size: int = 10 * 2**20
+    keep: int = 5
+
+
+@attrs.frozen(kw_only=True)
+class ProcessConfig:
+    """A child that is an operating system process.
+
+    Attributes:
+        name: the child's name.
+        argv: the command, variables replaced.
+        cwd: the directory it runs in.
+        env: variables added to what it inherits; they win over those of ``env_file``.
+        inherit_env: ``"all"``, or the names of the supervisor's variables that it inherits.
+        env_file: a file of ``NAME=value`` lines, read at each start.
+        restart: the policy.
+        significant: its end may end its supervisor.
+        wait_ready: the next sibling starts when it is ready.
+        start_timeout: seconds; None: no limit.
+        tags: words to find it by.
+        stop_signal: the name of the polite signal, ``SIGTERM``.
+        stop_timeout: seconds between the polite signal and the kill.
+        success_exit_codes: the exit codes that are a normal end, in rising order.
+        user: whom it runs as; a name or a number; None: as the supervisor.
+        group: likewise.
+        umask: None: the supervisor's.
+        nice: None: the supervisor's.
+        limits: resource limits by name (``nofile``, ``core``, ``as``, ``cpu``); None: unlimited.
+        logs: what is kept of its output.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: str
+    restart: Restart
+    env: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    inherit_env: Inherited = "all"
+    env_file: str | None = None
+    significant: bool = False
+    wait_ready: bool = False
+    start_timeout: float | None = None
+    tags: tuple[str, ...] = ()
+    stop_signal: str = "SIGTERM"
+    stop_timeout: float = 5.0
+    success_exit_codes: tuple[int, ...] = (0,)
+    user: str | int | None = None
+    group: str | int | None = None
+    umask: int | None = None
+    nice: int | None = None
+    limits: Mapping[str, int | None] = attrs.field(factory=dict)
+    logs: LogSettings = LogSettings()
+
+
+@attrs.frozen(kw_only=True)
+class McpConfig(ProcessConfig):
+    """A child that is an MCP server: a process whose input and output carry the protocol.
+
+    Attributes:
+        extra: the keys of an ``mcpServers`` entry that mean nothing here. They are the client's:
+            a change of them alone is no change.
+    """
+
+    extra: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class SupervisorConfig:
+    """A supervisor and its children, in start order.
+
+    Attributes:
+        name: the child's name, or the root's.
+        strategy: who is restarted when a child ended.
+        intensity: restarts of all children together within ``period``; None: no limit.
+        period: seconds.
+        auto_shutdown: when the end of significant children ends it.
+        stop_order: ``reverse`` or ``parallel``.
+        children: in start order.
+        restart: the policy of the supervisor itself, as a child; the root has no use for it.
+        significant: as of a process.
+        start_timeout: as of a process.
+        tags: as of a process.
+    """
+
+    name: str
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    intensity: int | None = None
+    period: float = 5.0
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    stop_order: StopOrder
+    children: tuple[ChildConfig, ...] = ()
+    restart: Restart = attrs.field(factory=Restart)
+    significant: bool = False
+    start_timeout: float | None = None
+    tags: tuple[str, ...] = ()
+
+
+ChildConfig: TypeAlias = ProcessConfig | SupervisorConfig
+
+
+@attrs.frozen
+class Skipped:
+    """A child that the files name and that is not run.
+
+    Attributes:
+        path: where it would be in the tree.
+        reason: ``disabled``, or why it cannot be supervised.
+    """
+
+    path: str
+    reason: str
+
+
+@attrs.frozen
+class Config:
+    """Everything that one configuration file says, its includes included.
+
+    Attributes:
+        root: the tree.
+        skipped: the children that are not run.
+    """
+
+    root: SupervisorConfig
+    skipped: tuple[Skipped, ...] = ()

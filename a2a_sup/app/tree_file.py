@@ -1,0 +1,249 @@
+"""From files to a tree: the TOML format and its includes, and the files of clients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from a2a_sup.app import assembly, clients
+from a2a_sup.app.assembly import Family
+from a2a_sup.app.documents import DocumentError, is_json, load
+from a2a_sup.app.keys import (
+    DEFAULTS,
+    FAMILY_KEYS,
+    INCLUDES,
+    MCP_KEYS,
+    PROCESS_KEYS,
+    ROOT_KEYS,
+    SUPERVISOR_KEYS,
+    SWITCHES,
+)
+from a2a_sup.app.problems import Problem
+from a2a_sup.app.settings import (
+    ChildConfig,
+    McpConfig,
+    ProcessConfig,
+    Skipped,
+    SupervisorConfig,
+)
+from a2a_sup.app.values import (
+    Fields,
+    Reader,
+    Refused,
+    Source,
+    Value,
+    read_keys,
+    table,
+    table_of,
+    unknown_keys,
+)
+from a2a_sup.app.variables import Variables
+from a2a_sup.model.spec import DEPTH_LIMIT, name_problem
+
+ROOT_NAME = "root"
+EDITOR_FOLDERS = frozenset({".vscode", ".cursor"})
+"""Directories of editors' settings: the workspace is the directory above."""
+
+_CHILD_KEYS = {**PROCESS_KEYS, **MCP_KEYS, **SUPERVISOR_KEYS}
+
+
+class TreeReader:
+    """Reads one configuration, however many files it is made of.
+
+    Attributes:
+        problems: the mistakes found.
+        skipped: the children that are not run.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Take the environment that variables are looked up in."""
+        self.problems: list[Problem] = []
+        self.skipped: list[Skipped] = []
+        self._environ = environ
+
+    def root(self, file: Path) -> SupervisorConfig:
+        """Read the tree of ``file``. What is wrong is in ``problems``, and missing in the tree."""
+        family = Family(files=(os.path.realpath(file),))
+        try:
+            document = self._document(file)
+        except Refused:
+            return assembly.supervisor({"name": ROOT_NAME}, ())
+        fields = {"name": ROOT_NAME, **self._root_fields(document)}
+        children = tuple(self._content(document, family.ruled_by(fields), ("supervisor",)))
+        return assembly.supervisor(fields, children)
+
+    def _root_fields(self, document: Value) -> Fields:
+        if is_json(Path(document.source.name)) or "supervisor" not in document.raw:
+            return {}
+        holder = document.entry("supervisor")
+        try:
+            fields = table_of(ROOT_KEYS)(holder)
+        except Refused:
+            return {}
+        if "name" in fields and (problem := _name_problem(fields["name"])):
+            holder.entry("name").note(problem)
+        assembly.check_stop_order(holder, fields)
+        return fields
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def _document(self, file: Path) -> Value:
+        """Return the top level table of a file. Raises Refused if it cannot be read."""
+        folder = file.absolute().parent
+        if is_json(file) and folder.name in EDITOR_FOLDERS:
+            folder = folder.parent
+        variables = Variables(self._environ, str(folder), str(Path.cwd()))
+        source = Source(str(file), variables, self.problems)
+        try:
+            return Value(load(file), source)
+        except DocumentError as error:
+            Value(None, source).note(str(error))
+            raise Refused from None
+
+    def _content(
+        self, document: Value, family: Family, also: tuple[str, ...] = ()
+    ) -> Iterator[ChildConfig]:
+        """Read the children that a file describes; ``also`` are the keys it may have besides."""
+        if not is_json(Path(document.source.name)):
+            unknown_keys(document, (*also, *FAMILY_KEYS))
+            yield from self._members(document, family)
+            return
+        try:
+            entries = clients.servers(document)
+        except Refused:
+            return
+        for name, entry in entries.entries():
+            yield from self._member(name, entry, family)
+
+    def _included(self, place: Value, path: str, family: Family) -> Iterator[ChildConfig]:
+        """Read the file that the value ``place`` of an ``include`` names."""
+        identity = os.path.realpath(path)
+        if identity in family.files:
+            chain = " -> ".join(Path(each).name for each in (*family.files, identity))
+            place.note(f"a cycle of includes, {chain}; allowed: files that do not include this one")
+            return
+        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for overlong names
+            place.refused("the path of a file that exists")
+            return
+        if len(family.files) == DEPTH_LIMIT:
+            place.refused(f"at most {DEPTH_LIMIT} files, each included by the one before")
+            return
+        try:
+            document = self._document(_named_like(place.source.name, path))
+        except Refused:
+            return
+        yield from self._content(document, attrs.evolve(family, files=(*family.files, identity)))
+
+    # --- the children of one supervisor ----------------------------------------------------------
+
+    def _members(self, holder: Value, family: Family) -> Iterator[ChildConfig]:
+        """Read ``defaults``, ``include`` and ``children``; includes start before children."""
+        read = read_keys(holder, {"defaults": DEFAULTS, "include": INCLUDES, "children": table})
+        defaults = assembly.merged(family.defaults, read.get("defaults", {}))
+        family = attrs.evolve(family, defaults=defaults)
+        if "include" in read:
+            places = holder.entry("include").items()
+            for place, path in zip(places, read["include"], strict=True):
+                yield from self._included(place, path, family)
+        if "children" in read:
+            for name, entry in read["children"].entries():
+                yield from self._member(name, entry, family)
+
+    def _member(self, name: str, entry: Value, family: Family) -> Iterator[ChildConfig]:
+        """Yield the child of this name, unless it is wrong or not run."""
+        _claim(name, entry, family)
+        try:
+            table(entry)
+            reason = self._reason_to_skip(entry)
+            if reason:
+                self.skipped.append(Skipped(family.path_of(name), reason))
+            elif is_json(Path(entry.source.name)):
+                fields = clients.server_fields(entry)
+                yield assembly.process(McpConfig, name, entry, fields, family)
+            else:
+                yield self._child(name, entry, family)
+        except Refused:
+            return
+
+    def _reason_to_skip(self, entry: Value) -> str | None:
+        """Return why a child is not run: nothing else of it is read then."""
+        if _is_disabled(entry):
+            return "disabled"
+        if is_json(Path(entry.source.name)) and clients.is_remote(entry):
+            return clients.remote_reason(entry)
+        return None
+
+    # --- one child of a TOML file ----------------------------------------------------------------
+
+    def _child(self, name: str, entry: Value, family: Family) -> ChildConfig:
+        kind = _kind(entry)
+        if kind == "children":
+            return self._nested(name, entry, family)
+        if kind == "mcp":
+            return assembly.process(McpConfig, name, entry, _process_fields(entry, kind), family)
+        return assembly.process(ProcessConfig, name, entry, _process_fields(entry, kind), family)
+
+    def _nested(self, name: str, entry: Value, family: Family) -> SupervisorConfig:
+        if family.level == DEPTH_LIMIT:
+            raise entry.refused(f"at most {DEPTH_LIMIT} supervisors inside each other")
+        unknown_keys(entry, (*SUPERVISOR_KEYS, *SWITCHES, *FAMILY_KEYS))
+        fields = read_keys(entry, SUPERVISOR_KEYS)
+        assembly.check_stop_order(entry, fields)
+        children = tuple(self._members(entry, family.below(name).ruled_by(fields)))
+        return assembly.nested(name, entry, fields, family, children)
+
+
+def _kind(entry: Value) -> str:
+    """Return which of ``command``, ``mcp``, ``children`` makes a child what it is."""
+    kinds = [key for key in ("command", "mcp") if key in entry.raw]
+    if entry.raw.keys() & {"children", "include"} or ("strategy" in entry.raw and not kinds):
+        kinds.append("children")
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none of them"
+        entry.note(f"found {found}; allowed: one of command, mcp, children")
+        unknown_keys(entry, (*_CHILD_KEYS, *SWITCHES, *FAMILY_KEYS))
+        read_keys(entry, _CHILD_KEYS)
+        raise Refused
+    return kinds[0]
+
+
+def _process_fields(entry: Value, kind: str) -> Fields:
+    keys: Mapping[str, Reader[Any]] = {"command": PROCESS_KEYS, "mcp": MCP_KEYS}[kind]
+    unknown_keys(entry, (*keys, *SWITCHES))
+    fields = read_keys(entry, keys)
+    # A command that was refused is missing. The rest is read on, for its own mistakes.
+    return {"argv": fields.pop(kind, ()), **fields}
+
+
+def _is_disabled(entry: Value) -> bool:
+    if SWITCHES.keys() <= entry.raw.keys():
+        entry.note("found enabled and disabled; allowed: one of them")
+    read = read_keys(entry, SWITCHES)
+    return bool(read.get("disabled", not read.get("enabled", True)))
+
+
+def _claim(name: str, entry: Value, family: Family) -> None:
+    """Note where the name of a child is given, and what is wrong with it."""
+    if problem := _name_problem(name):
+        entry.note(problem)
+    if name in family.places:
+        entry.note(
+            f"two children have this name, the other is {family.places[name]}; "
+            "allowed: names that differ"
+        )
+    family.places[name] = f"{entry.source.name}: {entry.key}"
+
+
+def _name_problem(name: str) -> str | None:
+    if name in (".", ".."):
+        return "a name is not '.' or '..', which are places in a path"
+    return name_problem(name)
+
+
+def _named_like(including: str, path: str) -> Path:
+    """Return ``path`` as messages should name it: relative if the file that includes it is."""
+    return Path(path if Path(including).is_absolute() else os.path.relpath(path))
