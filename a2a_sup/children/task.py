@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any
 
 from a2a_sup.errors import SpecError
@@ -56,7 +57,7 @@ def task(
         wait_ready=wait_ready,
         start_timeout=start_timeout,
         tags=tags,
-        info={"function": _name_of(function)},
+        info=_info_of(_name_of(function)),
     )
 
 
@@ -74,10 +75,20 @@ async def _run_immediate(
 
 
 def _takes_task_status(function: Callable[..., object]) -> bool:
+    code = getattr(function, "__code__", None)
+    if code is not None:  # a plain function: ten times faster than its signature
+        parameters = code.co_argcount + code.co_kwonlyargcount
+        return "task_status" in code.co_varnames[:parameters]
     try:
         return "task_status" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # a builtin without a signature
         return False
+
+
+@lru_cache(maxsize=1024)
+def _info_of(name: str) -> Mapping[str, str]:
+    """Return what snapshots show; shared by all children that run the same function."""
+    return MappingProxyType({"function": name})
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
@@ -72,8 +72,13 @@ ChildFunction: TypeAlias = Callable[[ChildContext], Awaitable[None]]
 """What runs a child. Its return is a normal end, an exception is a crash."""
 
 
+@lru_cache(maxsize=8)
+def _default_restart(word: RestartWord) -> Restart:
+    return Restart(type=word)
+
+
 def _restart_of(given: Restart | RestartWord) -> Restart:
-    return given if isinstance(given, Restart) else Restart(type=given)
+    return given if isinstance(given, Restart) else _default_restart(given)
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
@@ -137,8 +142,8 @@ def name_problem(name: object) -> str | None:
         return f"a name has at most {NAME_LIMIT} characters, not {len(name)}"
     if "/" in name:
         return "a name has no '/', which separates the names of a path"
-    if any(unicodedata.category(char).startswith("C") for char in name):
-        return "a name has no control characters"
+    if not name.isprintable():
+        return "a name has no control characters and no spaces other than the plain one"
     return None
 
 

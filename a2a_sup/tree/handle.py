@@ -24,7 +24,6 @@ from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.tree import calls
 from a2a_sup.tree.bus import Bus, Subscription
 from a2a_sup.tree.calls import ChildCounts, ChildRef, Request
-from a2a_sup.tree.runner import Incarnation, current
 from a2a_sup.tree.supervisor import Supervisor
 
 T = TypeVar("T")
@@ -207,22 +206,18 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _refuse_deadlock(target: Supervisor) -> None:
-    """Raise if ``target`` cannot answer before the calling child has acknowledged its start."""
-    incarnation = current.get(None)
-    while incarnation is not None and not incarnation.is_acknowledged:
-        owner = incarnation.owner
-        if owner is target and target.waits_for(incarnation):
+    """Raise if ``target`` can answer only after a start that this very task is part of."""
+    task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    starting = {incarnation.task: incarnation for incarnation in target.blocked_by()}
+    while starting and task is not None:
+        if task in starting:
             raise WouldDeadlock(
                 target.path,
-                f"waits for {incarnation.path} to start, which called it; "
+                f"waits for {starting[task].path} to start, which called it; "
                 "call task_status.started() first",
             )
-        incarnation = _holder_of(incarnation)
-
-
-def _holder_of(incarnation: Incarnation) -> Incarnation | None:
-    holder = incarnation.record.roster.holder
-    return None if holder is None else holder.current
+        nursery = task.parent_nursery
+        task = None if nursery is None else nursery.parent_task
 
 
 @contextlib.asynccontextmanager

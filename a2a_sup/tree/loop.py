@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -83,6 +83,11 @@ class Loop:
         """Return the plan if it waits for ``incarnation``."""
         plan = self._plan
         return plan if plan is not None and incarnation in plan.waiting else None
+
+    def blocked_by(self) -> Iterable[Incarnation]:
+        """Return those that must settle before the next message is taken."""
+        plan = self._plan
+        return plan.waiting if plan is not None and plan.is_exclusive else ()
 
     async def _turn(self, scope: trio.CancelScope) -> None:
         """Do the next thing that can be done, or wait until there is one."""

@@ -13,7 +13,7 @@ from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.model.states import State
 from a2a_sup.tree.bus import Bus
-from a2a_sup.tree.runner import Incarnation
+from a2a_sup.tree.runner import NO_DETAILS, Incarnation
 
 if TYPE_CHECKING:
     from a2a_sup.tree.calls import Request
@@ -199,7 +199,7 @@ class Record:
                 next_attempt_at=self.next_attempt_at,
                 ready=None if run is None else run.is_ready,
                 last_reason=self.last_reason,
-                details={} if run is None else run.details,
+                details=NO_DETAILS if run is None else run.details,
                 info=self.spec.info,
                 tags=self.spec.tags,
                 restart=self.spec.restart.type.value,

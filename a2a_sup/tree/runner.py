@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -20,6 +20,8 @@ from a2a_sup.model.spec import ChildFunction, Shutdown, StopRequest
 if TYPE_CHECKING:
     from a2a_sup.tree.calls import Request
     from a2a_sup.tree.roster import Record
+
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 
 IGNORED = Reason(ReasonKind.NORMAL, "ignored")
 """The verdict of a child that raised IgnoreStart before it acknowledged."""
@@ -95,7 +97,7 @@ class Incarnation:
         self.is_ready: bool | None = None
         self.is_asked = False
         self.is_over = False
-        self.details: Mapping[str, Any] = {}
+        self.details: Mapping[str, Any] = NO_DETAILS
         self.error: Exception | None = None
         self.starter = starter
         self.stoppers: tuple[Request, ...] = ()
@@ -176,13 +178,8 @@ class Incarnation:
             self.owner.acknowledged(self)
 
 
-current: ContextVar[Incarnation] = ContextVar("a2a_sup_incarnation")
-"""The incarnation whose task, or whose descendant task, this is."""
-
-
 async def run(incarnation: Incarnation, body: ChildFunction) -> None:
     """Run one incarnation to its end and tell its owner how it ended. Raises no Exception."""
-    current.set(incarnation)
     incarnation.task = trio.lowlevel.current_task()
     timeout = incarnation.record.spec.start_timeout
     if timeout is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
 from functools import partial
 from typing import Any, cast
@@ -128,10 +128,9 @@ class Supervisor:
         else:
             self._mail.post(self._on_request, request)
 
-    def waits_for(self, incarnation: Incarnation) -> bool:
-        """Return whether a call could only be answered after ``incarnation`` has started."""
-        plan = self._loop.plan_for(incarnation)
-        return plan is not None and plan.is_exclusive
+    def blocked_by(self) -> Iterable[Incarnation]:
+        """Return those that must settle before any call can be answered."""
+        return self._loop.blocked_by()
 
     # --- facts: written at once, in the task of the child ---------------------------------------
 

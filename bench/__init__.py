@@ -1,0 +1,1 @@
+"""Measurements: figures are medians, and ratios of things measured in one run."""
