@@ -46,6 +46,8 @@ def guard(main: Callable[[], int]) -> int:
     """
     if not linux.own_proc_is_mounted():
         raise RuntimeError("/proc does not show this pid namespace: mount its own /proc first")
+    # Whoever started us may have left it ignored, and then nobody's status can be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if os.getpid() == 1:
         return main()
     linux.become_subreaper()
@@ -89,8 +91,6 @@ def outlive(supervisor: int, earlier: Collection[int]) -> int:
         The exit status to end with, unless the supervisor was ended by a signal: then that
         signal ends this process too.
     """
-    # Whoever started us may have left it ignored, and then nobody's status can be waited for.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     status = _wait_forwarding(supervisor)
     left = linux.end_children(earlier)
     for pid in sorted(left):
