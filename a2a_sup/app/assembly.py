@@ -115,16 +115,19 @@ def restart(entry: Value, fields: Fields, family: Family) -> Restart:
 def _check_significant(value: Value, policy: Restart, family: Family) -> None:
     """Note OTP's bad combinations."""
     if family.auto_shutdown is AutoShutdown.NEVER:
-        value.refused(
-            "true only under a supervisor whose auto_shutdown is any_significant or "
-            "all_significant, and it is never"
+        value.note(
+            "found true under a supervisor without auto_shutdown; allowed: true if its "
+            "auto_shutdown is any_significant or all_significant"
         )
     if policy.type is RestartType.PERMANENT:
-        value.refused("true only if restart is transient or temporary, and it is permanent")
+        value.note(
+            "found true for a permanent child; allowed: true if its restart is transient or "
+            "temporary"
+        )
 
 
 def check_stop_order(holder: Value, fields: Fields) -> None:
     """Note a stop_order that the strategy in the table ``holder`` does not have."""
     strategy = fields.get("strategy", Strategy.ONE_FOR_ONE)
     if strategy.grouped and fields.get("stop_order") == "parallel":
-        holder.entry("stop_order").refused(f"'reverse': {strategy} stops in reverse order")
+        holder.entry("stop_order").refused(f"reverse, as the strategy is {strategy}")

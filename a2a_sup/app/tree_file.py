@@ -22,7 +22,7 @@ from a2a_sup.app.keys import (
     SUPERVISOR_KEYS,
     SWITCHES,
 )
-from a2a_sup.app.problems import Problem
+from a2a_sup.app.problems import Problem, shown
 from a2a_sup.app.settings import (
     ChildConfig,
     McpConfig,
@@ -85,7 +85,7 @@ class TreeReader:
         except Refused:
             return {}
         if "name" in fields and (problem := _name_problem(fields["name"])):
-            holder.entry("name").note(problem)
+            holder.entry("name").note(f"found {shown(fields['name'])}; allowed: {problem}")
         assembly.check_stop_order(holder, fields)
         return fields
 
@@ -229,7 +229,7 @@ def _is_disabled(entry: Value) -> bool:
 def _claim(name: str, entry: Value, family: Family) -> None:
     """Note where the name of a child is given, and what is wrong with it."""
     if problem := _name_problem(name):
-        entry.note(problem)
+        entry.note(f"found the name {shown(name)}; allowed: {problem}")
     if name in family.places:
         entry.note(
             f"two children have this name, the other is {family.places[name]}; "
