@@ -194,6 +194,10 @@ class TreeHandle:
         """Ask the whole tree to stop in order. Returns at once; ``wait_ended`` waits."""
         self._root.request_stop()
 
+    def hurry(self) -> None:
+        """Stop the whole tree without grace: every child is cancelled, processes are killed."""
+        self._root.hurry()
+
     def closed(self) -> None:
         """Say that the tree is over. Called by ``open_tree``."""
         self._bus.close()

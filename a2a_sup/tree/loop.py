@@ -34,6 +34,7 @@ class Loop:
         "_fresh",
         "_is_stopping",
         "_mover",
+        "_on_cancelled",
         "_on_stop",
         "_plan",
         "_stop_requested",
@@ -41,12 +42,19 @@ class Loop:
         "mail",
     )
 
-    def __init__(self, mover: Mover, on_stop: Callable[[], None]) -> None:
-        """Work for ``mover``; ``on_stop`` is called once, to lay down the plan of its shutdown."""
+    def __init__(
+        self, mover: Mover, on_stop: Callable[[], None], on_cancelled: Callable[[], None]
+    ) -> None:
+        """Work for ``mover``.
+
+        ``on_stop`` is called once, to lay down the plan of its shutdown; ``on_cancelled`` when it
+        is cancelled from outside, and has to request a stop.
+        """
         self.mail = Mailbox()
         self.is_over = False
         self._mover = mover
         self._on_stop = on_stop
+        self._on_cancelled = on_cancelled
         self._plan: Plan | None = None
         self._fresh: Incarnation | None = None
         self._fence_left = 0
@@ -54,7 +62,7 @@ class Loop:
         self._is_stopping = False
 
     async def run(self) -> None:
-        """Work until ``is_over``. A cancellation is a request to stop, and is not raised."""
+        """Work until ``is_over``. A cancellation is reported, and not raised."""
         # Shielded from the moment it stops: the stopping itself must not be cancelled.
         with trio.CancelScope() as scope:
             while not self.is_over:
@@ -111,7 +119,7 @@ class Loop:
             await self.mail.park()
         except trio.Cancelled:
             scope.shield = True
-            self._stop_requested = True
+            self._on_cancelled()
 
     def _is_fenced(self) -> bool:
         fresh = self._fresh

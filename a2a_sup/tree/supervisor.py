@@ -58,10 +58,13 @@ class Supervisor:
         # Children run in the context that the tree was opened in, not in that of whoever
         # happened to call restart_child.
         self._context = context
-        self._loop = Loop(self, self._shut_down)
+        # Only a parent cancels a nested supervisor: its time to stop is over, or it has none.
+        on_cancelled = self.request_stop if holder is None else self.hurry
+        self._loop = Loop(self, self._shut_down, on_cancelled)
         self._mail = self._loop.mail
         self._window = Window()
         self._serial = 0
+        self._is_hurried = False
         self._verdict: ShutdownExit | StartFailed | None = None
         self._on_booted: Callable[[], object] = lambda: None
         self._nursery: trio.Nursery
@@ -120,6 +123,16 @@ class Supervisor:
     def request_stop(self) -> None:
         """Stop the children in order and end. It replaces whatever is going on."""
         self._loop.request_stop()
+
+    def hurry(self) -> None:
+        """Stop without grace: cancel whoever was asked to stop, and ask nobody any more."""
+        self._is_hurried = True
+        for record in self.roster.records.values():
+            if record.nested is not None:
+                record.nested.hurry()
+            elif record.current is not None and record.current.is_asked:
+                record.current.scope.cancel()
+        self.request_stop()
 
     def send(self, request: Request) -> None:
         """Put a call into the inbox."""
@@ -425,7 +438,11 @@ class Supervisor:
             return None
         if not incarnation.is_asked:
             self.roster.move(record, State.STOPPING, events.ChildStopping)
-            gone_by = incarnation.ask(record.spec.shutdown, trio.current_time())
+            if self._is_hurried and record.nested is not None:
+                record.nested.hurry()
+            is_killed = self._is_hurried and record.nested is None
+            shutdown = "brutal_kill" if is_killed else record.spec.shutdown
+            gone_by = incarnation.ask(shutdown, trio.current_time())
             if gone_by < math.inf:
                 self._mail.at(gone_by + STUCK_AFTER, self._on_stuck, incarnation)
             self._loop.await_briefly(incarnation)
