@@ -14,8 +14,8 @@ from a2a_sup.errors import (
     ChildExit,
     GaveUp,
     NoSuchSupervisor,
+    ShutdownExit,
     SpecError,
-    StartFailed,
     TreeEnded,
     WouldDeadlock,
 )
@@ -41,14 +41,49 @@ class TreeHandle:
         name: the root's name.
     """
 
-    def __init__(self, name: str, root: Supervisor, bus: Bus) -> None:
-        """Hold the running supervisor ``root``. Made by ``open_tree``."""
-        self.name = name
-        self._root = root
-        self._bus = bus
+    def __init__(self, spec: ChildSpec) -> None:
+        """Prepare the tree of ``spec``; ``run`` runs it. Most programs use ``open_tree``.
+
+        Raises:
+            SpecError: ``spec`` is not a supervisor.
+        """
+        if not isinstance(spec.run, SupervisorSpec):
+            raise SpecError(f"{spec.name!r} is not a supervisor; wrap it: supervisor('app', [...])")
+        self.name = spec.name
+        self._bus = Bus()
+        self._root = Supervisor(spec.run, "", self._bus, contextvars.copy_context(), None)
         self._token = trio.lowlevel.current_trio_token()
         self._wall_offset = time.time() - trio.current_time()
         self._ended = trio.Event()
+
+    async def run(self, started: Callable[[], object] = lambda: None) -> None:
+        """Run the tree, once, until it was stopped or ended by itself.
+
+        Cancelling this stops the tree in order. ``started`` is called when it has booted.
+
+        Raises:
+            StartFailed: a child failed while the tree booted; those before it were stopped.
+            GaveUp: the root gave up; ``__cause__`` is the last crash.
+            ShutdownExit: a significant child ended while the tree booted. Once it has booted,
+                an auto_shutdown is a return.
+        """
+        is_booted = False
+
+        def booted() -> None:
+            nonlocal is_booted
+            is_booted = True
+            started()
+
+        try:
+            await self._root.run(booted)
+        except GaveUp:
+            raise
+        except ShutdownExit:
+            if not is_booted:
+                raise
+        finally:
+            self._bus.close()
+            self._ended.set()
 
     # --- calls ----------------------------------------------------------------------------------
 
@@ -198,11 +233,6 @@ class TreeHandle:
         """Stop the whole tree without grace: every child is cancelled, processes are killed."""
         self._root.hurry()
 
-    def closed(self) -> None:
-        """Say that the tree is over. Called by ``open_tree``."""
-        self._bus.close()
-        self._ended.set()
-
 
 def _split(path: str) -> tuple[str, str]:
     parent, _, name = path.rpartition("/")
@@ -237,49 +267,33 @@ async def open_tree(spec: ChildSpec) -> AsyncIterator[TreeHandle]:
         StartFailed: a child failed while the tree booted; those before it were stopped.
         GaveUp: the root gave up; ``__cause__`` is the last crash.
     """
-    if not isinstance(spec.run, SupervisorSpec):
-        raise SpecError(f"{spec.name!r} is not a supervisor; wrap it: supervisor('app', [...])")
-    bus = Bus()
-    root = Supervisor(spec.run, "", bus, contextvars.copy_context(), None)
-    handle = TreeHandle(spec.name, root, bus)
+    handle = TreeHandle(spec)
     booted = trio.Event()
     block = trio.CancelScope()
-    verdict: ChildExit | None = None
-    failure: Exception | None = None
+    errors: list[Exception] = []
 
-    async def run_root() -> None:
-        nonlocal verdict
+    async def run_beside_the_block() -> None:
         try:
-            await root.run(booted.set)
+            await handle.run(booted.set)
         except ChildExit as exc:
-            verdict = exc
+            errors.append(exc)
         finally:
             block.cancel()
 
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_root)
-            try:
-                with block:
-                    await booted.wait()
-                    yield handle
-            except Exception as exc:  # noqa: BLE001 - raised again below, outside the nursery
-                failure = exc
-            root.request_stop()
-    finally:
-        handle.closed()
-    errors = [error for error in (_raised(verdict, booted), failure) if error is not None]
+    # Errors are kept and raised outside the nursery, which would wrap them in a group.
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_beside_the_block)
+        try:
+            with block:
+                await booted.wait()
+                yield handle
+        except Exception as exc:  # noqa: BLE001 - raised again below
+            errors.append(exc)
+        handle.stop()
     if len(errors) == 1:
         raise errors[0]
     if errors:
         raise ExceptionGroup("the tree ended, and so did the block that it ran in", errors)
-
-
-def _raised(verdict: ChildExit | None, booted: trio.Event) -> ChildExit | None:
-    """Return the verdict if it is an error: auto_shutdown is none, once the tree has booted."""
-    if isinstance(verdict, GaveUp | StartFailed) or not booted.is_set():
-        return verdict
-    return None
 
 
 async def run_tree(spec: ChildSpec) -> None:
