@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -130,9 +130,11 @@ class RotatedFile:
         if not self._keep:
             self._path.unlink(missing_ok=True)
             return
-        for number in range(self._keep - 1, 0, -1):
-            with suppress(FileNotFoundError):
-                self._aside(number).replace(self._aside(number + 1))
+        free = 1
+        while free < self._keep and self._aside(free).exists():
+            free += 1
+        for number in range(free, 1, -1):
+            self._aside(number - 1).replace(self._aside(number))
         self._path.replace(self._aside(1))
 
     def _aside(self, number: int) -> Path:

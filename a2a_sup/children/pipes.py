@@ -20,7 +20,8 @@ F_SETPIPE_SZ = 1031
 F_GETPIPE_SZ = 1032
 LARGE = 1024 * 1024
 BUSY_BYTES_PER_SECOND = 1024 * 1024
-COALESCING_SECONDS = 0.005
+SHORTEST_SLEEP = 0.001
+LONGEST_SLEEP = 0.005
 
 
 @attrs.frozen
@@ -81,21 +82,33 @@ async def drain(pipe: int, write: Callable[[bytes], None]) -> None:
     """
     capacity = fcntl.fcntl(pipe, F_GETPIPE_SZ)
     window, carried = trio.current_time(), 0
+    patience = 0.0
     while True:
         await trio.lowlevel.wait_readable(pipe)
-        if capacity >= LARGE:
-            await trio.sleep(COALESCING_SECONDS)
+        if patience >= SHORTEST_SLEEP:
+            await trio.sleep(patience)
         data = os.read(pipe, capacity)
         if not data:
             return
         write(data)
-        if capacity < LARGE:
-            if trio.current_time() - window > 1:
-                window, carried = trio.current_time(), 0
-            carried += len(data)
-            if carried > BUSY_BYTES_PER_SECOND:
-                window, carried = trio.current_time(), 0
-                capacity = _enlarged(pipe)
+        if capacity >= LARGE:
+            patience = _next_patience(patience, len(data) / capacity)
+            continue
+        if trio.current_time() - window > 1:
+            window, carried = trio.current_time(), 0
+        carried += len(data)
+        if carried > BUSY_BYTES_PER_SECOND:
+            window, carried = trio.current_time(), 0
+            capacity = _enlarged(pipe)
+
+
+def _next_patience(patience: float, filled: float) -> float:
+    """Return how long to let a large pipe fill, given how full it was: neither idle nor stuck."""
+    if filled > 1 / 2:
+        return patience / 2
+    if filled < 1 / 8:
+        return min(max(patience, SHORTEST_SLEEP / 2) * 2, LONGEST_SLEEP)
+    return patience
 
 
 def drain_rest(pipe: int, write: Callable[[bytes], None]) -> None:
