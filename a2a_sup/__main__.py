@@ -1,0 +1,8 @@
+"""``python -m a2a_sup``: the same as the ``a2a-sup`` command."""
+
+from __future__ import annotations
+
+from a2a_sup.app.cli import main
+
+if __name__ == "__main__":
+    main()

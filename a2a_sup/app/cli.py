@@ -1,0 +1,139 @@
+"""The command line: ``a2a-sup run FILE`` and ``a2a-sup check FILE``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from a2a_sup.app.config import read_config
+from a2a_sup.app.guardian import guard
+from a2a_sup.app.problems import ConfigError
+from a2a_sup.app.settings import Config, SupervisorConfig
+from a2a_sup.errors import A2ASupError
+
+EX_FAILED = 1
+EX_BAD_FILE = 2
+
+FILE = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="a2a_sup", prog_name="a2a-sup")
+def main() -> None:
+    """Keep servers alive: a supervision tree for MCP servers and any other process.
+
+    FILE is a tree in TOML, or a JSON file with mcpServers (.mcp.json, Claude Desktop, Cursor) or
+    servers (VS Code).
+    """
+
+
+@main.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="A2A_SUP_STATE_DIR",
+    show_envvar=True,
+    help="Where state and the children's output are kept. "
+    "Default: a directory of its own for each FILE, in the user's state directory.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["console", "json"]),
+    default="console",
+    envvar="A2A_SUP_LOG_FORMAT",
+    show_envvar=True,
+    show_default=True,
+    help="Log lines for people, or JSON objects for machines; on standard error.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    default="info",
+    envvar="LOG_LEVEL",
+    show_envvar=True,
+    show_default=True,
+    help="The least level that is logged.",
+)
+def run(file: Path, state_dir: Path | None, log_format: str, log_level: str) -> NoReturn:
+    """Run the tree in FILE until SIGTERM or SIGINT (Ctrl-C).
+
+    The children are stopped in order; a second signal kills them at once.
+
+    Exit status: 0 after a requested stop, 1 when the tree gave up or could not start, 2 when FILE
+    is bad, 70 when a last deadline had to end the program.
+
+    Example: a2a-sup run examples/demo.toml
+    """
+    # Structured logs and what else it takes to run a tree: `check` and `--help` do without.
+    from a2a_sup.app import host  # noqa: PLC0415
+
+    host.block_signals()
+    config = _read(file)
+    options = host.Options(
+        file=file,
+        state_dir=(state_dir or _default_state_dir(file)).absolute(),
+        log_format="json" if log_format == "json" else "console",
+        log_level=log_level.lower(),
+    )
+    try:
+        sys.exit(guard(lambda: host.supervise(config, options)))
+    except (A2ASupError, OSError, RuntimeError) as exc:
+        _fail(f"a2a-sup: {exc}", EX_FAILED)
+
+
+@main.command()
+@click.argument("file", type=FILE)
+def check(file: Path) -> None:
+    """Say what is wrong with FILE, every mistake on a line of its own; start nothing.
+
+    Exit status: 0 if FILE can be run, 2 if not.
+
+    Example: a2a-sup check .mcp.json
+    """
+    config = _read(file)
+    for skipped in config.skipped:
+        click.echo(f"{file}: {skipped.path}: not run: {skipped.reason}")
+    workers, supervisors = _count(config.root)
+    click.echo(f"{file}: good: {workers} to run, under {supervisors} supervisor(s)")
+
+
+def _count(supervisor: SupervisorConfig) -> tuple[int, int]:
+    workers, supervisors = 0, 1
+    for child in supervisor.children:
+        below = _count(child) if isinstance(child, SupervisorConfig) else (1, 0)
+        workers += below[0]
+        supervisors += below[1]
+    return workers, supervisors
+
+
+def _read(file: Path) -> Config:
+    """Return what ``file`` says; end the program with its mistakes if it has any."""
+    try:
+        return read_config(file, os.environ)
+    except ConfigError as exc:
+        _fail(str(exc), EX_BAD_FILE)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    for line in message.splitlines():
+        click.echo(line, err=True)
+    sys.exit(status)
+
+
+def _default_state_dir(file: Path) -> Path:
+    """Return where the state of ``file`` is kept (XDG Base Directory: the user's state).
+
+    Readable by its name, and of its own by a digest of the whole path.
+    """
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    whole = str(file.absolute())
+    digest = hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name)[:40]
+    return base / "a2a-sup" / f"{name}-{digest}"

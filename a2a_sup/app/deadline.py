@@ -1,0 +1,52 @@
+"""The last resort: a thread that ends the program when stopping takes longer than it may."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+
+from a2a_sup.model.spec import ChildSpec, SupervisorSpec
+from a2a_sup.tree.supervisor import STUCK_AFTER
+
+EX_SOFTWARE = 70
+"""The exit status (BSD sysexits: internal software error)."""
+MARGIN = 10.0
+"""Seconds beyond what stopping the tree may take by its own rules."""
+LONGEST = 3600.0
+"""Seconds that a child with ``shutdown = infinity`` is given, as there must be an end."""
+
+
+def stop_bound(spec: ChildSpec) -> float:
+    """Return the seconds within which ``spec`` stops if nothing goes wrong, at most LONGEST."""
+    if isinstance(spec.run, SupervisorSpec):
+        bounds = [stop_bound(child) for child in spec.run.children]
+        one_by_one = spec.run.stop_order == "reverse" and not spec.run.dynamic
+        total = sum(bounds) if one_by_one else max(bounds, default=0.0)
+    elif isinstance(spec.shutdown, str):
+        total = math.inf if spec.shutdown == "infinity" else 0.0
+    else:
+        total = spec.shutdown
+    return min(total + STUCK_AFTER, LONGEST)
+
+
+def end_program_after(seconds: float) -> threading.Timer:
+    """End this process with EX_SOFTWARE after ``seconds``, unless the result is cancelled.
+
+    A thread, because what hangs may be the event loop itself. What is left of the children is
+    ended by the guardian, or by the kernel if this is PID 1.
+    """
+
+    def end() -> None:
+        print(
+            f"a2a-sup: not stopped after {seconds:g} s; ending the program now",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(EX_SOFTWARE)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -1,0 +1,123 @@
+"""The program around a tree: signals, state directory, logs, exit status."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import structlog
+import trio
+
+from a2a_sup.app.assembly import build
+from a2a_sup.app.deadline import MARGIN, end_program_after, stop_bound
+from a2a_sup.app.logs import LogFormat, configure_logs
+from a2a_sup.app.narration import Narrator
+from a2a_sup.app.settings import Config
+from a2a_sup.children.hygiene import own_processes
+from a2a_sup.children.state import State, state_directory
+from a2a_sup.errors import ChildExit
+from a2a_sup.model.spec import ChildSpec
+from a2a_sup.tree.handle import TreeHandle
+
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+HANDLED = STOP_SIGNALS | {signal.SIGHUP}
+EVENTS_HELD = 10_000
+"""Events that the log may lag behind."""
+
+
+@attrs.frozen
+class Options:
+    """What ``a2a-sup run`` was told beside the configuration.
+
+    Attributes:
+        file: the configuration file, for messages.
+        state_dir: where state and logs are kept.
+        log_format: ``console`` or ``json``.
+        log_level: one of ``a2a_sup.app.logs.LEVELS``.
+    """
+
+    file: Path
+    state_dir: Path
+    log_format: LogFormat
+    log_level: str
+
+
+def block_signals() -> None:
+    """Hold back the signals that ``supervise`` handles until it does.
+
+    PID 1 would lose those that come before: the kernel drops what init has no handler for,
+    unless it is blocked.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
+
+def supervise(config: Config, options: Options) -> int:
+    """Run the tree of ``config`` until it is stopped by a signal or ends by itself.
+
+    Returns:
+        0 after a requested stop or an auto_shutdown; 1 when the root gave up or did not start.
+
+    Raises:
+        StateInUse: another supervisor has the state directory.
+        OSError: the state directory cannot be used.
+    """
+    configure_logs(options.log_format, options.log_level)
+    with state_directory(options.state_dir) as state:
+        return trio.run(_supervise, config, options, state)
+
+
+async def _supervise(config: Config, options: Options, state: State) -> int:
+    log = structlog.get_logger()
+    for pid in sorted(state.survivors):
+        log.error("leftover.survived", pid=pid)
+    for skipped in config.skipped:
+        log.info("child.skipped", child=skipped.path, because=skipped.reason)
+    spec = build(config, logs_dir=state.logs)
+    tree = TreeHandle(spec)
+    narrator = Narrator({"file": str(options.file), "state_dir": str(state.directory)})
+    with trio.open_signal_receiver(*HANDLED) as signals:
+        # Before there is a thread that makes processes: children inherit what it blocks.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        own_processes(state.instance)
+        async with trio.open_nursery() as nursery:
+            # The narrator ends with the tree's events: it tells the last of them too.
+            nursery.start_soon(narrator.narrate, tree.events(EVENTS_HELD))
+            listener = await nursery.start(_heed_signals, signals, tree, spec)
+            try:
+                await tree.run()
+                status = 0
+            except ChildExit as exc:
+                log.critical("tree.failed", because=str(exc))
+                status = 1
+            listener.cancel()
+    log.info("tree.stopped", status=status)
+    return status
+
+
+async def _heed_signals(
+    signals: AsyncIterator[int],
+    tree: TreeHandle,
+    spec: ChildSpec,
+    task_status: trio.TaskStatus[trio.CancelScope],
+) -> None:
+    """Stop the tree at the first stop signal, hurry at the second, end the program at last."""
+    log = structlog.get_logger()
+    with ExitStack() as last_resort, trio.CancelScope() as scope:
+        task_status.started(scope)
+        is_stopping = False
+        async for number in signals:
+            name = signal.Signals(number).name
+            if number == signal.SIGHUP:
+                log.warning("signal.ignored", signal=name, because="there is no reload yet")
+            elif is_stopping:
+                log.warning("signal.hurry", signal=name)
+                tree.hurry()
+            else:
+                is_stopping = True
+                bound = stop_bound(spec)
+                log.info("signal.stop", signal=name, at_most=bound)
+                last_resort.callback(end_program_after(bound + MARGIN).cancel)
+                tree.stop()

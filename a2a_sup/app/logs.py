@@ -1,0 +1,45 @@
+"""The program's own log: lines for people or JSON for machines, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+
+LogFormat = Literal["console", "json"]
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def configure_logs(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
+    """Send structured logs to ``stream``, standard error by default.
+
+    Args:
+        log_format: ``console``: a line for people; ``json``: an object a line.
+        level: one of LEVELS; what is below is dropped.
+        stream: where to.
+    """
+    out = sys.stderr if stream is None else stream
+    render: structlog.typing.Processor
+    if log_format == "json":
+        clock = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        render = structlog.processors.JSONRenderer(default=repr)
+    else:
+        clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        render = structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), pad_event_to=22, exception_formatter=structlog.dev.plain_traceback
+        )
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            clock,
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,109 @@
+"""What happens in a tree, as log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from a2a_sup.model import events
+from a2a_sup.model.reasons import Reason
+from a2a_sup.tree.bus import Subscription
+
+Event = events.Event | events.EventsDropped
+
+QUIET = frozenset(
+    {
+        events.ChildAdded,
+        events.ChildRemoved,
+        events.ChildReported,
+        events.ChildStarting,
+        events.ChildStopping,
+        events.SupervisorStarted,
+        events.SupervisorEnded,
+    }
+)
+"""Told at debug level: another event says the same, or says it better."""
+LOUD = frozenset({events.ChildFailed, events.ChildStuck, events.SupervisorGaveUp})
+"""Told as errors: somebody has to do something."""
+NOTABLE = frozenset({events.ChildBackingOff, events.ChildStartFailed, events.EventsDropped})
+"""Told as warnings: the tree deals with it."""
+
+LINE_LIMIT = 200
+"""Characters shown of what a child printed last."""
+
+
+def level_of(event: Event) -> str:
+    """Return the log level of an event."""
+    kind = type(event)
+    if kind in QUIET:
+        return "debug"
+    if kind in LOUD:
+        return "error"
+    if kind in NOTABLE:
+        return "warning"
+    if isinstance(event, events.ChildEnded) and not event.reason.benign:
+        return "warning"
+    return "info"
+
+
+def fields_of(event: Event) -> dict[str, Any]:
+    """Return what a log line says beside the event's name."""
+    if isinstance(event, events.EventsDropped):
+        return {"count": event.count}
+    fields: dict[str, Any] = {"child": event.path} if event.path else {}
+    match event:
+        case events.ChildBackingOff():
+            fields |= {"delay": round(event.delay, 3), "restarts": event.restarts}
+        case events.ChildRecovered():
+            fields |= {"uptime": round(event.uptime, 3)}
+        case events.ChildReady():
+            fields |= {"ready": event.ready}
+        case events.ChildReported():
+            fields |= dict(event.details)
+        case events.ChildStuck():
+            fields |= {"stack": event.stack}
+        case events.SupervisorGaveUp() | events.SupervisorAutoShutdown():
+            fields |= {"because": event.child}
+    reason = getattr(event, "reason", None)
+    if isinstance(reason, Reason):
+        fields |= {"reason": str(reason)}
+        if reason.last_output:
+            fields |= {"last_line": reason.last_output[-1][:LINE_LIMIT]}
+    return fields
+
+
+class Narrator:
+    """Writes events to the log. The pid that a child reports is told when it has started."""
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        """Use the log that ``configure_logs`` set up; tell ``about`` when the tree has started."""
+        self._log = structlog.get_logger()
+        self._about = about
+        self._pids: dict[str, Any] = {}
+
+    async def narrate(self, subscription: Subscription) -> None:
+        """Write every event until the tree has ended."""
+        async for event in subscription:
+            self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Write one event."""
+        fields = fields_of(event)
+        match event:
+            case events.ChildReported(details=details, path=path):
+                self._remember_pid(path, details)
+            case events.ChildStarted(path=path):
+                if path in self._pids:
+                    fields["pid"] = self._pids.pop(path)
+            case events.SupervisorStarted(path=""):
+                self._log.info("tree.started", **self._about)
+        self._log.log(_NUMBERS[level_of(event)], event.type, **fields)
+
+    def _remember_pid(self, path: str, details: Mapping[str, Any]) -> None:
+        if "pid" in details:
+            self._pids[path] = details["pid"]
+
+
+_NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
