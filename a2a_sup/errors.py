@@ -114,10 +114,12 @@ class ChildExit(A2ASupError):
     Attributes:
         kind: the name of the reason, one of :class:`a2a_sup.ReasonKind`.
         exit_status: of a process, as in :mod:`subprocess` (negative: ended by that signal).
+        last_output: of a process, the last lines that it printed.
     """
 
     kind: str = "crashed"
     exit_status: int | None = None
+    last_output: tuple[str, ...] = ()
 
 
 class IgnoreStart(ChildExit):

@@ -86,12 +86,14 @@ class Reason:
         text: one line for people, at most ``MESSAGE_LIMIT`` characters.
         exit_status: of a process, as in :mod:`subprocess` (negative: ended by that signal).
         crash: the exception, if one was raised.
+        last_output: of a process, the last lines that it printed; bounded by who raised.
     """
 
     kind: ReasonKind
     text: str = ""
     exit_status: int | None = None
     crash: Crash | None = None
+    last_output: tuple[str, ...] = ()
 
     @property
     def benign(self) -> bool:
@@ -165,6 +167,7 @@ def reason_of(error: Exception) -> Reason:
             text=message_of(error),
             exit_status=error.exit_status,
             crash=None if cause is None else crash_of(cause),
+            last_output=error.last_output,
         )
     crash = crash_of(error)
     return Reason(ReasonKind.CRASHED, _one_line(crash.summary), crash=crash)

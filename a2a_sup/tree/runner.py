@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
+import attrs
 import trio
 
 from a2a_sup.errors import IgnoreStart
@@ -204,8 +205,7 @@ def verdict(incarnation: Incarnation, error: Exception | None) -> Reason:
     if isinstance(error, IgnoreStart):
         return IGNORED
     if error is not None:
-        reason = reason_of(error)
-        return Reason(ReasonKind.START_FAILED, reason.text, reason.exit_status, reason.crash)
+        return attrs.evolve(reason_of(error), kind=ReasonKind.START_FAILED)
     timeout = incarnation.record.spec.start_timeout
     if incarnation.scope.cancelled_caught:
         return Reason(ReasonKind.START_FAILED, f"not started within {timeout:g} s")
