@@ -1,133 +1,121 @@
-"""From the keys that were written to whole settings: defaults, and rules between keys."""
+"""From settings to the specification of a tree."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
 
-import attrs
-
-from a2a_sup.app.environment import MCP_INHERITED
 from a2a_sup.app.settings import (
     ChildConfig,
+    Config,
     LogSettings,
     McpConfig,
     ProcessConfig,
     SupervisorConfig,
 )
-from a2a_sup.app.values import Fields, Value
-from a2a_sup.model.restarts import Restart, RestartType
-from a2a_sup.model.strategy import AutoShutdown, Strategy
+from a2a_sup.children.logs import LogFiles
+from a2a_sup.children.mcp import mcp_server
+from a2a_sup.children.process import process
+from a2a_sup.children.supervisor import supervisor
+from a2a_sup.errors import SpecError
+from a2a_sup.model.spec import ChildSpec
+from a2a_sup.model.strategy import AutoShutdownWord, StrategyWord
 
-P = TypeVar("P", bound=ProcessConfig)
 
+def build(config: Config, *, logs_dir: Path | None) -> ChildSpec:
+    """Return the specification of the tree that ``config`` describes: of its root.
 
-@attrs.frozen
-class Family:
-    """A supervisor as its children see it while they are read.
+    Args:
+        config: what the files say.
+        logs_dir: where the children's output is kept; None: only its last lines, in memory.
 
-    Attributes:
-        path: its path in the tree.
-        level: how many supervisors there are from the root to it.
-        strategy: its strategy.
-        auto_shutdown: its auto_shutdown.
-        defaults: the keys its children have unless they say otherwise.
-        files: the files that are being read, each included by the one before.
-        places: where the names of its children were given.
+    Raises:
+        SpecError: this installation cannot run some of the children: the ``mcp`` extra is
+            missing. All of them are named.
     """
-
-    path: str = ""
-    level: int = 1
-    strategy: Strategy = Strategy.ONE_FOR_ONE
-    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
-    defaults: Fields = attrs.field(factory=dict)
-    files: tuple[str, ...] = ()
-    places: dict[str, str] = attrs.field(factory=dict)
-
-    def path_of(self, name: str) -> str:
-        """Return the path of a child."""
-        return f"{self.path}/{name}" if self.path else name
-
-    def ruled_by(self, fields: Fields) -> Family:
-        """Return the family of a supervisor with these fields."""
-        rules = {key: fields[key] for key in ("strategy", "auto_shutdown") if key in fields}
-        return attrs.evolve(self, **rules)
-
-    def below(self, name: str) -> Family:
-        """Return the family of a nested supervisor, before its own fields are known."""
-        return Family(
-            path=self.path_of(name),
-            level=self.level + 1,
-            defaults=self.defaults,
-            files=self.files,
-        )
+    problems: list[str] = []
+    root = _supervisor(config.root, logs_dir, problems)
+    if problems:
+        raise SpecError(problems)
+    return root
 
 
-def merged(base: Fields, over: Fields) -> Fields:
-    """Return both, ``over`` winning; tables in both are merged likewise."""
-    result = {**base, **over}
-    for key in base.keys() & over.keys():
-        if isinstance(base[key], dict) and isinstance(over[key], dict):
-            result[key] = merged(base[key], over[key])
-    return result
+def build_child(config: ChildConfig, *, logs_dir: Path | None) -> ChildSpec:
+    """Return the specification of one child, to start it in a running tree.
 
-
-def process(config: type[P], name: str, entry: Value, written: Fields, family: Family) -> P:
-    """Return a process; what it breaks of the family's rules is noted at ``entry``."""
-    fields: dict[str, Any] = {"cwd": entry.source.variables.folder}
-    if config is McpConfig:
-        fields["inherit_env"] = MCP_INHERITED
-    fields = merged(merged(fields, family.defaults), written)
-    fields["restart"] = restart(entry, fields, family)
-    fields["logs"] = LogSettings(**fields.get("logs", {}))
-    return config(name=name, **fields)
-
-
-def nested(
-    name: str, entry: Value, written: Fields, family: Family, children: tuple[ChildConfig, ...]
-) -> SupervisorConfig:
-    """Return a nested supervisor: of the family's defaults it takes ``restart``."""
-    defaults = {key: family.defaults[key] for key in ("restart",) if key in family.defaults}
-    fields = merged(defaults, written)
-    fields["restart"] = restart(entry, fields, family)
-    return supervisor({"name": name, **fields}, children)
-
-
-def supervisor(fields: Fields, children: tuple[ChildConfig, ...]) -> SupervisorConfig:
-    """Return a supervisor; siblings that share no fate are stopped in parallel."""
-    strategy = fields.get("strategy", Strategy.ONE_FOR_ONE)
-    stop_order = "reverse" if strategy.grouped else "parallel"
-    return SupervisorConfig(**{"stop_order": stop_order, **fields}, children=children)
-
-
-def restart(entry: Value, fields: Fields, family: Family) -> Restart:
-    """Return the restart policy of a child.
-
-    Siblings under one_for_one are independent, so one that exhausts its budget is isolated. The
-    children of a group share their fate: it is escalated.
+    Raises:
+        SpecError: as of :func:`build`.
     """
-    when_exhausted = "escalate" if family.strategy.grouped else "isolate"
-    policy = Restart(**{"when_exhausted": when_exhausted, **fields.get("restart", {})})
-    if fields.get("significant"):
-        _check_significant(entry.entry("significant"), policy, family)
-    return policy
+    if isinstance(config, SupervisorConfig):
+        return build(Config(config), logs_dir=logs_dir)
+    return _process(config, logs_dir)
 
 
-def _check_significant(value: Value, policy: Restart, family: Family) -> None:
-    """Note OTP's bad combinations."""
-    if family.auto_shutdown is AutoShutdown.NEVER:
-        value.note(
-            "found true under a supervisor without auto_shutdown; allowed: true if its "
-            "auto_shutdown is any_significant or all_significant"
-        )
-    if policy.type is RestartType.PERMANENT:
-        value.note(
-            "found true for a permanent child; allowed: true if its restart is transient or "
-            "temporary"
-        )
+def _supervisor(config: SupervisorConfig, logs_dir: Path | None, problems: list[str]) -> ChildSpec:
+    return supervisor(
+        config.name,
+        _children(config, logs_dir, problems),
+        strategy=cast(StrategyWord, config.strategy),
+        intensity=config.intensity,
+        period=config.period,
+        auto_shutdown=cast(AutoShutdownWord, config.auto_shutdown),
+        stop_order=config.stop_order,
+        restart=config.restart,
+        significant=config.significant,
+        start_timeout=config.start_timeout,
+        tags=config.tags,
+    )
 
 
-def check_stop_order(holder: Value, fields: Fields) -> None:
-    """Note a stop_order that the strategy in the table ``holder`` does not have."""
-    strategy = fields.get("strategy", Strategy.ONE_FOR_ONE)
-    if strategy.grouped and fields.get("stop_order") == "parallel":
-        holder.entry("stop_order").refused(f"reverse, as the strategy is {strategy}")
+def _children(
+    config: SupervisorConfig, logs_dir: Path | None, problems: list[str]
+) -> Iterator[ChildSpec]:
+    for child in config.children:
+        if isinstance(child, SupervisorConfig):
+            yield _supervisor(child, logs_dir, problems)
+        else:
+            try:
+                yield _process(child, logs_dir)
+            except SpecError as error:
+                problems.extend(error.problems)
+
+
+def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
+    make: Callable[..., ChildSpec] = process
+    options: dict[str, Any] = {}
+    if isinstance(config, McpConfig):
+        make = mcp_server
+        options = {
+            "handshake": config.handshake,
+            "handshake_timeout": config.handshake_timeout,
+        }
+    return make(
+        config.name,
+        config.argv,
+        cwd=config.cwd,
+        env=config.env,
+        inherit_env=config.inherit_env,
+        env_file=config.env_file,
+        user=config.user,
+        group=config.group,
+        umask=config.umask,
+        limits=config.limits,
+        nice=config.nice,
+        stop_signal=config.stop_signal,
+        stop_timeout=config.stop_timeout,
+        success=config.success_exit_codes,
+        logs=_logs(config.logs, logs_dir),
+        restart=config.restart,
+        significant=config.significant,
+        wait_ready=config.wait_ready,
+        start_timeout=config.start_timeout,
+        tags=config.tags,
+        **options,
+    )
+
+
+def _logs(settings: LogSettings, directory: Path | None) -> LogFiles | None:
+    if directory is None:
+        return None
+    return LogFiles(directory, settings.max_size, settings.keep)

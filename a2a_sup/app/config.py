@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from a2a_sup.app.assembly import build, build_child
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import Config
 from a2a_sup.app.tree_file import TreeReader
+
+__all__ = ["Config", "ConfigError", "build", "build_child", "read_config"]
 
 
 def read_config(path: Path, environ: Mapping[str, str]) -> Config:

@@ -65,9 +65,8 @@ def read_text(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError(f"not UTF-8 text (at byte {error.start})") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DocumentError(f"cannot be read: {reason}") from None
+    except OSError as error:
+        raise DocumentError(f"cannot be read: {error.strerror}") from None
 
 
 def _json(text: str) -> dict[str, Any]:

@@ -9,10 +9,6 @@ from collections.abc import Mapping
 
 from a2a_sup.app.variables import INPUT_PREFIX
 
-MCP_INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
-"""What an MCP server inherits unless told otherwise: the list of the MCP SDKs for Python and
-TypeScript, which keeps the secrets of one server from another."""
-
 _SECRETS = re.compile(f"A2A_SUP_TOKEN|{INPUT_PREFIX}.*", re.DOTALL)
 
 

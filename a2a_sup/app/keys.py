@@ -30,6 +30,7 @@ from a2a_sup.app.values import (
     word,
 )
 from a2a_sup.children.command import LIMIT_NAMES, Inherited, signal_of
+from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.errors import SpecError
 from a2a_sup.model.restarts import Backoff, RestartType, WhenExhausted
 from a2a_sup.model.spec import StopOrder
@@ -247,6 +248,8 @@ PROCESS_KEYS: dict[str, Reader[Any]] = {
 MCP_KEYS: dict[str, Reader[Any]] = {
     "mcp": command,
     **{key: read for key, read in PROCESS_KEYS.items() if key != "command"},
+    "handshake": word(get_args(Handshake)),
+    "handshake_timeout": positive_duration,
 }
 
 STRATEGY_KEYS: dict[str, Reader[Any]] = {

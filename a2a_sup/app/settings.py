@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import attrs
 
 from a2a_sup.children.command import Inherited
+from a2a_sup.children.mcp import ENVIRONMENT
+from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.model.restarts import Restart
 from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
@@ -83,11 +85,20 @@ class ProcessConfig:
 class McpConfig(ProcessConfig):
     """A child that is an MCP server: a process whose input and output carry the protocol.
 
+    It inherits what MCP clients pass on, and its ``stop_timeout`` is the SDK's: first its input is
+    closed, after that time it gets the polite signal, after as long again it is killed.
+
     Attributes:
+        handshake: ``auto`` or ``legacy``.
+        handshake_timeout: seconds; a server that is later is stopped, and that is a crash.
         extra: the keys of an ``mcpServers`` entry that mean nothing here. They are the client's:
             a change of them alone is no change.
     """
 
+    inherit_env: Inherited = ENVIRONMENT
+    stop_timeout: float = 2.0
+    handshake: Handshake = "auto"
+    handshake_timeout: float = 30.0
     extra: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from a2a_sup.app import assembly, clients
-from a2a_sup.app.assembly import Family
+from a2a_sup.app import clients, defaults
+from a2a_sup.app.defaults import Family
 from a2a_sup.app.documents import DocumentError, is_json, load
 from a2a_sup.app.keys import (
     DEFAULTS,
@@ -71,10 +71,10 @@ class TreeReader:
         try:
             document = self._document(file)
         except Refused:
-            return assembly.supervisor({"name": ROOT_NAME}, ())
+            return defaults.supervisor({"name": ROOT_NAME}, ())
         fields = {"name": ROOT_NAME, **self._root_fields(document)}
         children = tuple(self._content(document, family.ruled_by(fields), ("supervisor",)))
-        return assembly.supervisor(fields, children)
+        return defaults.supervisor(fields, children)
 
     def _root_fields(self, document: Value) -> Fields:
         if is_json(Path(document.source.name)) or "supervisor" not in document.raw:
@@ -86,7 +86,7 @@ class TreeReader:
             return {}
         if "name" in fields and (problem := _name_problem(fields["name"])):
             holder.entry("name").note(f"found {shown(fields['name'])}; allowed: {problem}")
-        assembly.check_stop_order(holder, fields)
+        defaults.check_stop_order(holder, fields)
         return fields
 
     # --- files -----------------------------------------------------------------------------------
@@ -143,8 +143,8 @@ class TreeReader:
     def _members(self, holder: Value, family: Family) -> Iterator[ChildConfig]:
         """Read ``defaults``, ``include`` and ``children``; includes start before children."""
         read = read_keys(holder, {"defaults": DEFAULTS, "include": INCLUDES, "children": table})
-        defaults = assembly.merged(family.defaults, read.get("defaults", {}))
-        family = attrs.evolve(family, defaults=defaults)
+        merged = defaults.merged(family.defaults, read.get("defaults", {}))
+        family = attrs.evolve(family, defaults=merged)
         if "include" in read:
             places = holder.entry("include").items()
             for place, path in zip(places, read["include"], strict=True):
@@ -163,7 +163,7 @@ class TreeReader:
                 self.skipped.append(Skipped(family.path_of(name), reason))
             elif is_json(Path(entry.source.name)):
                 fields = clients.server_fields(entry)
-                yield assembly.process(McpConfig, name, entry, fields, family)
+                yield defaults.process(McpConfig, name, entry, fields, family)
             else:
                 yield self._child(name, entry, family)
         except Refused:
@@ -184,17 +184,17 @@ class TreeReader:
         if kind == "children":
             return self._nested(name, entry, family)
         if kind == "mcp":
-            return assembly.process(McpConfig, name, entry, _process_fields(entry, kind), family)
-        return assembly.process(ProcessConfig, name, entry, _process_fields(entry, kind), family)
+            return defaults.process(McpConfig, name, entry, _process_fields(entry, kind), family)
+        return defaults.process(ProcessConfig, name, entry, _process_fields(entry, kind), family)
 
     def _nested(self, name: str, entry: Value, family: Family) -> SupervisorConfig:
         if family.level == DEPTH_LIMIT:
             raise entry.refused(f"at most {DEPTH_LIMIT} supervisors inside each other")
         unknown_keys(entry, (*SUPERVISOR_KEYS, *SWITCHES, *FAMILY_KEYS))
         fields = read_keys(entry, SUPERVISOR_KEYS)
-        assembly.check_stop_order(entry, fields)
+        defaults.check_stop_order(entry, fields)
         children = tuple(self._members(entry, family.below(name).ruled_by(fields)))
-        return assembly.nested(name, entry, fields, family, children)
+        return defaults.nested(name, entry, fields, family, children)
 
 
 def _kind(entry: Value) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from a2a_sup.app.config import read_config
-from a2a_sup.app.environment import MCP_INHERITED
 from a2a_sup.app.settings import LogSettings, McpConfig, ProcessConfig, Skipped, SupervisorConfig
+from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.model.restarts import Backoff, Restart, RestartType
 from a2a_sup.model.strategy import AutoShutdown, Strategy
 
@@ -152,17 +152,22 @@ def test_restarts(read, written, restart):
     assert read(toml).root.children[0].restart == restart
 
 
-def test_mcp_servers_inherit_the_list_of_the_sdk(read):
+def test_mcp_servers(read):
     given, default = read("""
         [children.given]
         mcp = ["mcp-server-time"]
         inherit_env = true
+        stop_timeout = "1s"
+        handshake = "legacy"
+        handshake_timeout = "5s"
         [children.default]
         mcp = ["mcp-server-time"]
         """).root.children
     assert isinstance(given, McpConfig)
     assert given.inherit_env == "all"
-    assert default.inherit_env == MCP_INHERITED
+    assert (given.stop_timeout, given.handshake, given.handshake_timeout) == (1, "legacy", 5)
+    assert (default.stop_timeout, default.handshake, default.handshake_timeout) == (2, "auto", 30)
+    assert default.inherit_env == ENVIRONMENT
 
 
 NESTED = """

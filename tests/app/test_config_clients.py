@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from a2a_sup.app.config import read_config
-from a2a_sup.app.environment import MCP_INHERITED
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import McpConfig, Skipped
+from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.model.restarts import Restart
 
 ENVIRON = {"HOME": "/home/of", "TOKEN": "t0p", "EMPTY": ""}
@@ -117,7 +117,7 @@ def test_claude_desktop(read, tmp_path):
         name="filesystem",
         argv=("npx", "-y", "@modelcontextprotocol/server-filesystem", "/home/of/Documents"),
         cwd=str(tmp_path),
-        inherit_env=MCP_INHERITED,
+        inherit_env=ENVIRONMENT,
         restart=Restart(when_exhausted="isolate"),
     )
     assert time.argv == ("mcp-server-time",)

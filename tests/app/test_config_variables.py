@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -85,10 +86,8 @@ def test_a_text_without_braces_means_itself(text):
 
 @given(st.text(alphabet="${}:-ab/ "))
 def test_any_text_has_a_meaning_or_is_refused(text):
-    try:
-        VARIABLES.expand(text)
-    except VariableError as error:
-        assert error.reasons
+    with contextlib.suppress(VariableError):
+        assert "t0p" not in VARIABLES.expand(text)
 
 
 def test_own_commands_are_found_last():
