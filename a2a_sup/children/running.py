@@ -52,6 +52,8 @@ class RunningProcess:
         self._process = process
         self._handle = os.pidfd_open(process.pid)
         self._ended = trio.Event()
+        # A cancellation from outside kills the process, and its end is still waited for.
+        self._watching = trio.CancelScope(shield=True)
 
     async def wait(self) -> int:
         """Wait for its end and return its status."""
@@ -80,12 +82,22 @@ class RunningProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
+    async def end(self) -> None:
+        """Kill it and wait for its end, or give it up if it does not die."""
+        self.kill()
+        with trio.move_on_after(KILL_SECONDS):
+            await self.wait()
+        self._watching.cancel()
+
     async def watch(self) -> None:
         """Wait for the end through a pidfd, kill the rest of the group, take the status."""
-        try:
-            await trio.lowlevel.wait_readable(self._handle)
-        finally:
-            os.close(self._handle)
+        with self._watching:
+            try:
+                await trio.lowlevel.wait_readable(self._handle)
+            finally:
+                os.close(self._handle)
+        if self._watching.cancelled_caught:
+            return
         # Before the status is taken: after it the group's number may be given away.
         self.kill()
         self.status = self._process.wait()
@@ -132,9 +144,7 @@ async def running(
                 error = exc
             finally:
                 with trio.CancelScope(shield=True):
-                    child.kill()
-                    with trio.move_on_after(KILL_SECONDS):
-                        await child.wait()
+                    await child.end()
                     child.survivors = await host.sweep(mark)
                 nursery.cancel_scope.cancel()
         drain_rest(ends.logged, log.write)

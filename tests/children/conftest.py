@@ -39,3 +39,8 @@ class FakeContext:
 @pytest.fixture
 def context() -> FakeContext:
     return FakeContext()
+
+
+@pytest.fixture
+def make_context() -> type[FakeContext]:
+    return FakeContext
