@@ -31,9 +31,9 @@ INTEGER_BITS = 64
 def event_to_json(event: Event | EventsDropped) -> Json:
     """Return ``event`` as ``{"type": ..., "seq": ..., "time": ..., "path": ..., ...}``.
 
-    A reason is ``{"kind", "text", "exit_status", "crash"}``; a crash is null or ``{"type",
-    "message", "frames": [{"file", "line", "function"}], "causes": [crash]}``. ``EventsDropped``
-    is ``{"type", "count"}``.
+    A reason is ``{"kind", "text", "exit_status", "crash", "last_output"}``; a crash is null or
+    ``{"type", "message", "frames": [{"file", "line", "function"}], "causes": [crash]}``.
+    ``EventsDropped`` is ``{"type", "count"}``.
     """
     return {"type": event.type, **_CONVERTER.unstructure(event)}
 

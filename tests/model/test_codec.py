@@ -32,7 +32,12 @@ crashes = st.recursive(
     max_leaves=3,
 )
 reasons = st.builds(
-    Reason, st.sampled_from(ReasonKind), texts, st.none() | st.integers(), st.none() | crashes
+    Reason,
+    st.sampled_from(ReasonKind),
+    texts,
+    st.none() | st.integers(),
+    st.none() | crashes,
+    st.tuples(texts),
 )
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | floats | texts | st.binary() | st.builds(object),
@@ -123,7 +128,9 @@ def test_plain_is_a_fixed_point(value):
 
 def test_the_shape_of_an_end():
     crash = Crash("ValueError", "no", (Frame("a.py", 3, "run"),))
-    event = events.ChildEnded(7, 1.5, "a/b", 2, Reason(ReasonKind.CRASHED, "no", 1, crash))
+    event = events.ChildEnded(
+        7, 1.5, "a/b", 2, Reason(ReasonKind.CRASHED, "no", 1, crash, ("bye",))
+    )
     assert event_to_json(event) == {
         "type": "child.ended",
         "seq": 7,
@@ -140,6 +147,7 @@ def test_the_shape_of_an_end():
                 "frames": [{"file": "a.py", "line": 3, "function": "run"}],
                 "causes": [],
             },
+            "last_output": ["bye"],
         },
     }
 
