@@ -107,9 +107,13 @@ async def _talk(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_cancel_after, nursery.cancel_scope, stop.wait)
         nursery.start_soon(_cancel_after, nursery.cancel_scope, child.wait)
-        # Imported while the server starts up.
-        converse = await _imported()
-        failure = await converse(server, child, context, log, shaken)
+        try:
+            # While the server starts up.
+            converse = await _imported()
+        except ImportError as exc:
+            failure = HandshakeFailed(f"the mcp extra does not fit this version: {exc}")
+        else:
+            failure = await converse(server, child, context, log, shaken)
         with trio.move_on_after(EXIT_SECONDS):
             await child.wait()
         nursery.cancel_scope.cancel()
@@ -172,7 +176,11 @@ Converse: TypeAlias = Callable[
 
 
 async def _imported() -> Converse:
-    """Import the SDK in a thread: it takes a second, and a program without MCP servers none."""
+    """Import the SDK in a thread, for it takes a second; one at a time, so that it is done once.
+
+    Raises:
+        ImportError: it is not the SDK that is needed.
+    """
     try:
         limiter = _importing.get()
     except LookupError:

@@ -142,7 +142,7 @@ async def converse(
         return _because(ConnectionLost(f"the connection is lost: {loss.why}"), errors)
     if scope.cancelled_caught:
         return HandshakeFailed(f"no answer to the handshake within {server.handshake_timeout:g} s")
-    why = message_of(errors[0]) if errors else loss.why
+    why = message_of(errors[0]) if errors and not loss.is_noticed else loss.why
     return _because(HandshakeFailed(f"the handshake failed: {why}"), errors)
 
 
@@ -153,8 +153,12 @@ class _Loss:
         self.why = "the session ended"
         self._event = trio.Event()
 
+    @property
+    def is_noticed(self) -> bool:
+        return self._event.is_set()
+
     def happened(self, why: str) -> None:
-        if not self._event.is_set():
+        if not self.is_noticed:
             self.why = why
             self._event.set()
 

@@ -8,7 +8,7 @@ are common, so such lines are counted and shown, and are no reason to end.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import anyio
@@ -54,15 +54,20 @@ class Lines:
             yield self._complete()
         self._add(rest)
 
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the line that is not complete will be junk."""
+        return self._size > self._limit
+
     def _add(self, part: bytes) -> None:
         self._parts.append(part)
         self._size += len(part)
-        if self._size > self._limit:
+        if self.is_too_long:
             self._parts = [b"".join(self._parts)[:SHOWN_BYTES]]
 
     def _complete(self) -> bytes:
         line = b"".join(self._parts)
-        if self._size > self._limit:
+        if self.is_too_long:
             line += b"... (%d bytes)" % self._size
         self._parts, self._size = [], 0
         return line
@@ -128,18 +133,22 @@ async def transport(
         stdin: of the server.
         stdout: of the server.
         junk: counts the lines that are no messages.
-        lost: is told, once, that no more messages come or can be sent, and why.
+        lost: is told that no more messages come or can be sent, and why.
     """
     arriving, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     sending, leaving = anyio.create_memory_object_stream[SessionMessage](UNSENT_MESSAGES)
 
     async def receive() -> None:
-        await _receive(stdout, arriving, junk)
-        end("it closed its standard output")
+        # Closed: the session is over.
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await _receive(stdout, arriving, junk)
+            end("it closed its standard output")
 
     async def send() -> None:
-        await _send(stdin, leaving)
-        end("it closed its standard input")
+        try:
+            await _send(stdin, leaving)
+        except trio.BrokenResourceError:
+            end("it closed its standard input")
 
     def end(why: str) -> None:
         # Both directions: the SDK would wait for the answer to what was never sent.
@@ -161,33 +170,24 @@ async def _receive(
     arriving: MemoryObjectSendStream[SessionMessage | Exception],
     junk: Junk,
 ) -> None:
-    """Return at the end of the stream, or when nobody wants its messages."""
     lines = Lines()
-    try:
-        while data := await stdout.receive_some(READ_BYTES):
-            messages = 0
-            for line in lines.feed(bytes(data)):
-                if message := message_of(line):
-                    messages += 1
-                    await arriving.send(message)
-                elif line.strip():
-                    junk.add(line)
-            if b"\n" in data and not messages:
-                await trio.sleep(JUNK_PAUSE)
-    except (trio.BrokenResourceError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        return
+    while data := await stdout.receive_some(READ_BYTES):
+        messages = 0
+        for line in lines.feed(bytes(data)):
+            if message := message_of(line):
+                messages += 1
+                await arriving.send(message)
+            elif line.strip():
+                junk.add(line)
+        if not messages and (b"\n" in data or lines.is_too_long):
+            await trio.sleep(JUNK_PAUSE)
 
 
 async def _send(
     stdin: trio.abc.SendStream, leaving: MemoryObjectReceiveStream[SessionMessage]
 ) -> None:
-    """Return when the server no longer reads, or nobody sends.
-
-    One task writes, so that a caller who is cancelled leaves no half of a message behind.
-    """
-    try:
+    """Write messages; one task does, so that a cancelled caller leaves no half of one behind."""
+    with suppress(anyio.ClosedResourceError):
         async for item in leaving:
             text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
             await stdin.send_all(text.encode() + b"\n")
-    except (trio.BrokenResourceError, anyio.ClosedResourceError):
-        return

@@ -128,6 +128,9 @@ class Server:
             hang_up()
         if "deaf" in self.faults:
             forever()
+        if "endless" in self.faults:
+            while True:
+                os.write(1, b"x" * 65536)
         if "huge" in self.faults:
             send(b"{" + b"x" * (17 * 1024 * 1024))
 

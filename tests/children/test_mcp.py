@@ -15,6 +15,7 @@ from typing import Any
 import mcp.client.session
 import pytest
 import trio
+import trio.testing
 from mcp import MCPError
 from mcp_types import CONNECTION_CLOSED
 
@@ -33,6 +34,7 @@ from a2a_sup import (
 from a2a_sup.children.hygiene import current_host
 from a2a_sup.children.mcp import current_connections, mcp_server
 from a2a_sup.children.mcp_session import MCPConnection
+from a2a_sup.children.mcp_streams import UNSENT_MESSAGES
 
 FAKE = Path(__file__).with_name("fake_mcp.py")
 SOON = Restart(backoff=Backoff(delays=(0.02,)))
@@ -224,7 +226,22 @@ async def test_a_program_that_leaves_before_the_handshake_was_no_server() -> Non
 async def test_a_server_that_hangs_up_in_the_handshake() -> None:
     async with tree_of(fake("legacy", "hangup")) as tree:
         ended = await first_end(tree)
-        assert ended.reason.text.startswith("the handshake failed: ")
+        assert ended.reason.text == "the handshake failed: it closed its standard output"
+
+
+async def test_a_server_that_refuses_the_handshake() -> None:
+    async with tree_of(fake("modern", handshake="legacy")) as tree:
+        ended = await first_end(tree)
+        assert ended.reason.text == "the handshake failed: refused"
+        assert ended.reason.crash is not None
+        assert ended.reason.crash.type == "MCPError"
+
+
+async def test_an_sdk_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "a2a_sup.children.mcp_session", None)
+    async with tree_of(fake("legacy", restart="temporary")) as tree:
+        ended = await first_end(tree)
+        assert ended.reason.text.startswith("the mcp extra does not fit this version: ")
 
 
 async def test_a_server_without_tools() -> None:
@@ -284,23 +301,29 @@ async def test_junk_is_counted_logged_and_no_reason_to_end() -> None:
         assert log.tail(1) == [b"debug: loading plugin 499"]
 
 
+@asynccontextmanager
+async def prompt_loop() -> AsyncIterator[None]:
+    """Check that the event loop is held up by nothing inside the block."""
+    lags: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            begin = trio.current_time()
+            await trio.sleep(0.01)
+            lags.append(trio.current_time() - begin - 0.01)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tick)
+        yield
+        nursery.cancel_scope.cancel()
+    assert max(lags) < 0.5
+
+
 async def test_a_flood_of_junk_holds_up_nobody() -> None:
-    async with tree_of(fake("legacy", "flood")) as tree:
+    async with tree_of(fake("legacy", "flood")) as tree, prompt_loop():
         child = await until_ready(tree)
-        lags: list[float] = []
-
-        async def tick() -> None:
-            while True:
-                begin = trio.current_time()
-                await trio.sleep(0.01)
-                lags.append(trio.current_time() - begin - 0.01)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(tick)
-            for _ in range(20):
-                await connection().request("tools/call", {"name": "one"})
-            nursery.cancel_scope.cancel()
-        assert max(lags) < 0.5
+        for _ in range(20):
+            await connection().request("tools/call", {"name": "one"})
         await until(tree, lambda child: child.details.get("junk_lines", 0) > 1000)
         begin = trio.current_time()
         await tree.terminate_child("server")
@@ -308,7 +331,16 @@ async def test_a_flood_of_junk_holds_up_nobody() -> None:
         assert is_gone(child.details["pid"])
 
 
-async def test_a_line_without_end_is_junk() -> None:
+async def test_a_line_without_end_holds_up_nobody() -> None:
+    async with tree_of(fake("legacy", "endless")) as tree, prompt_loop():
+        child = await until(tree, lambda child: bool(child.ready))
+        with trio.move_on_after(1):
+            await connection().request("tools/call", {"name": "one"})
+        await tree.terminate_child("server")
+        assert is_gone(child.details["pid"])
+
+
+async def test_a_line_that_is_too_long_is_junk() -> None:
     async with tree_of(fake("legacy", "huge")) as tree:
         child = await until(tree, lambda child: "junk_lines" in child.details)
         assert child.details["junk_lines"] == 1
@@ -376,6 +408,26 @@ async def test_a_server_that_does_not_read_holds_up_nobody() -> None:
         assert is_gone(child.details["pid"])
 
 
+async def test_callers_of_a_server_that_does_not_read_are_told_of_its_end() -> None:
+    async with tree_of(fake("legacy", "deaf")) as tree:
+        await until(tree, lambda child: bool(child.ready))
+        server = connection()
+        told = 0
+
+        async def call() -> None:
+            nonlocal told
+            with pytest.raises(MCPError, match="Connection closed"):
+                await server.request("tools/call", {"name": "x" * 1000})
+            told += 1
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(UNSENT_MESSAGES + 200):
+                nursery.start_soon(call)
+            await trio.testing.wait_all_tasks_blocked()
+            await tree.terminate_child("server")
+        assert told == UNSENT_MESSAGES + 200
+
+
 async def test_closing_its_input_is_how_a_server_is_stopped() -> None:
     async with tree_of(fake("legacy", stop_timeout=20)) as tree:
         child = await until_ready(tree)
@@ -407,6 +459,16 @@ async def test_a_suspended_server_can_be_stopped() -> None:
         pid = (await until_ready(tree)).details["pid"]
         os.kill(pid, signal.SIGSTOP)
         await tree.terminate_child("server")
+        assert is_gone(pid)
+
+
+async def test_a_hurried_stop_has_no_grace() -> None:
+    async with tree_of(fake("legacy", "stubborn", stop_timeout=60)) as tree:
+        pid = (await until_ready(tree)).details["pid"]
+        begin = trio.current_time()
+        tree.hurry()
+        await tree.wait_ended()
+        assert trio.current_time() - begin < 2
         assert is_gone(pid)
 
 
