@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -12,14 +14,17 @@ from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.model.restarts import Backoff, Restart, RestartType
 from a2a_sup.model.strategy import AutoShutdown, Strategy
 
+Read: TypeAlias = Callable[..., Any]
+"""Returns a Config, as Any: each test knows what kinds of children it asks for."""
+
 ENVIRON = {"HOME": "/home/of", "TOKEN": "t0p", "PATH": "/bin"}
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path: Path) -> Read:
     """Read a configuration given as the texts of its files; the first one is the root's."""
 
-    def read_files(toml="", name="tree.toml", **others):
+    def read_files(toml: str = "", name: str = "tree.toml", **others: str) -> Any:
         for file, text in {name: toml, **others}.items():
             path = tmp_path / file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,17 +34,17 @@ def read(tmp_path):
     return read_files
 
 
-def names(supervisor):
+def names(supervisor: SupervisorConfig) -> list[str]:
     return [child.name for child in supervisor.children]
 
 
-def test_an_empty_file_is_an_empty_tree(read):
+def test_an_empty_file_is_an_empty_tree(read: Read) -> None:
     config = read()
     assert config.root == SupervisorConfig(name="root", stop_order="parallel")
     assert config.skipped == ()
 
 
-def test_the_defaults_of_a_process(read, tmp_path):
+def test_the_defaults_of_a_process(read: Read, tmp_path: Path) -> None:
     (child,) = read('[children.api]\ncommand = ["serve"]').root.children
     assert child == ProcessConfig(
         name="api",
@@ -50,7 +55,7 @@ def test_the_defaults_of_a_process(read, tmp_path):
     assert child.inherit_env == "all"
 
 
-def test_every_key_of_a_process(read, tmp_path):
+def test_every_key_of_a_process(read: Read, tmp_path: Path) -> None:
     (child,) = read("""
         [supervisor]
         auto_shutdown = "any_significant"
@@ -116,14 +121,14 @@ def test_every_key_of_a_process(read, tmp_path):
         ('["a b", ""]', ("a b", "")),
     ],
 )
-def test_commands(read, written, argv):
+def test_commands(read: Read, written: str, argv: tuple[str, ...]) -> None:
     (child,) = read(f"[children.a]\ncommand = {written}").root.children
     assert child.argv == argv
 
 
-def test_a_variable_is_one_argument_whatever_it_holds(tmp_path):
+def test_a_variable_is_one_argument_whatever_it_holds(tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_text('children.a.command = "run ${WORDS}"')
-    config = read_config(tmp_path / "t.toml", {"WORDS": "two words; 'and"})
+    config: Any = read_config(tmp_path / "t.toml", {"WORDS": "two words; 'and"})
     assert config.root.children[0].argv == ("run", "two words; 'and")
 
 
@@ -141,7 +146,7 @@ def test_a_variable_is_one_argument_whatever_it_holds(tmp_path):
         ("{ backoff = {} }", Restart(backoff=Backoff.exponential())),
     ],
 )
-def test_restarts(read, written, restart):
+def test_restarts(read: Read, written: str, restart: Restart) -> None:
     toml = f"""
         [supervisor]
         strategy = "one_for_all"
@@ -152,7 +157,7 @@ def test_restarts(read, written, restart):
     assert read(toml).root.children[0].restart == restart
 
 
-def test_mcp_servers(read):
+def test_mcp_servers(read: Read) -> None:
     given, default = read("""
         [children.given]
         mcp = ["mcp-server-time"]
@@ -199,21 +204,21 @@ restart.when_exhausted = "escalate"
 """
 
 
-def test_supervisors_nest_in_the_order_of_the_file(read):
+def test_supervisors_nest_in_the_order_of_the_file(read: Read) -> None:
     root = read(NESTED).root
     assert (root.name, root.intensity, root.period) == ("shop", 10, 60)
     assert names(root) == ["first", "pipeline", "last"]
     assert names(root.children[1]) == ["loader", "sender"]
 
 
-def test_stop_order_follows_the_strategy(read):
+def test_stop_order_follows_the_strategy(read: Read) -> None:
     root = read(NESTED).root
     assert (root.stop_order, root.children[1].stop_order) == ("parallel", "reverse")
     reverse = read('supervisor.stop_order = "reverse"').root
     assert reverse.stop_order == "reverse"
 
 
-def test_independent_siblings_are_isolated_and_groups_escalate(read):
+def test_independent_siblings_are_isolated_and_groups_escalate(read: Read) -> None:
     first, pipeline, last = read(NESTED).root.children
     assert first.restart.when_exhausted == "isolate"
     assert pipeline.restart.when_exhausted == "isolate"
@@ -221,7 +226,7 @@ def test_independent_siblings_are_isolated_and_groups_escalate(read):
     assert last.restart.when_exhausted == "escalate"
 
 
-def test_defaults_are_merged_from_the_outside_in(read):
+def test_defaults_are_merged_from_the_outside_in(read: Read) -> None:
     first, pipeline, _ = read(NESTED).root.children
     loader, sender = pipeline.children
     assert first.env == {"A": "1", "B": "1"}
@@ -232,7 +237,7 @@ def test_defaults_are_merged_from_the_outside_in(read):
     assert loader.tags == ("all",)
 
 
-def test_a_nested_supervisor_takes_its_restart_from_the_defaults_and_no_more(read):
+def test_a_nested_supervisor_takes_its_restart_from_the_defaults_and_no_more(read: Read) -> None:
     pipeline = read(NESTED).root.children[1]
     assert pipeline.restart.type is RestartType.TRANSIENT
     assert pipeline.restart.backoff == Backoff((5,))
@@ -240,7 +245,7 @@ def test_a_nested_supervisor_takes_its_restart_from_the_defaults_and_no_more(rea
     assert pipeline.tags == ()
 
 
-def test_every_key_of_a_nested_supervisor(read):
+def test_every_key_of_a_nested_supervisor(read: Read) -> None:
     (child,) = read("""
         [supervisor]
         auto_shutdown = "all_significant"
@@ -268,7 +273,7 @@ def test_every_key_of_a_nested_supervisor(read):
     )
 
 
-def test_disabled_children_are_skipped_unread(read):
+def test_disabled_children_are_skipped_unread(read: Read) -> None:
     config = read("""
         [children.a]
         enabled = false
@@ -293,7 +298,9 @@ def test_disabled_children_are_skipped_unread(read):
 # --- includes ------------------------------------------------------------------------------------
 
 
-def test_includes_start_first_in_their_order_with_the_defaults_of_both(read, tmp_path):
+def test_includes_start_first_in_their_order_with_the_defaults_of_both(
+    read: Read, tmp_path: Path
+) -> None:
     files = {
         "more/one.toml": """
             include = ["../two.toml"]
@@ -324,7 +331,7 @@ def test_includes_start_first_in_their_order_with_the_defaults_of_both(read, tmp
     assert one.cwd == str(tmp_path / "more")
 
 
-def test_a_nested_supervisor_can_include(read):
+def test_a_nested_supervisor_can_include(read: Read) -> None:
     config = read(
         '[children.group]\ninclude = ["part.toml"]\nstrategy = "one_for_all"',
         **{"part.toml": '[children.a]\ncommand = ["x"]'},
@@ -334,7 +341,7 @@ def test_a_nested_supervisor_can_include(read):
     assert group.children[0].restart.when_exhausted == "escalate"
 
 
-def test_one_file_can_be_included_in_two_places(read):
+def test_one_file_can_be_included_in_two_places(read: Read) -> None:
     config = read(
         '[children.a]\ninclude = ["part.toml"]\n[children.b]\ninclude = ["part.toml"]',
         **{"part.toml": '[children.x]\ncommand = ["x"]'},
@@ -345,19 +352,21 @@ def test_one_file_can_be_included_in_two_places(read):
 # --- comparing -----------------------------------------------------------------------------------
 
 
-def test_the_same_files_are_equal_and_a_change_is_not(read):
+def test_the_same_files_are_equal_and_a_change_is_not(read: Read) -> None:
     assert read(NESTED) == read(NESTED)
     changed = read(NESTED.replace('C = "3"', 'C = "4"'))
     assert changed != read(NESTED)
     assert changed.root.children[0] == read(NESTED).root.children[0]
 
 
-def test_values_of_the_environment_are_not_in_the_repr(read):
+def test_values_of_the_environment_are_not_in_the_repr(read: Read) -> None:
     assert "hidden" not in repr(read('[children.a]\ncommand = ["x"]\nenv = { A = "hidden" }'))
 
 
-def test_a_relative_name_is_relative_to_the_current_directory(monkeypatch, tmp_path):
+def test_a_relative_name_is_relative_to_the_current_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tree.toml").write_text('[children.a]\ncommand = ["x"]')
-    config = read_config(Path("tree.toml"), {})
+    config: Any = read_config(Path("tree.toml"), {})
     assert config.root.children[0].cwd == str(tmp_path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from a2a_sup.app.config import build, build_child, read_config
+from a2a_sup.app.config import Config, build, build_child, read_config
 from a2a_sup.errors import SpecError
 from a2a_sup.model.restarts import Backoff
 from a2a_sup.model.spec import SupervisorSpec
@@ -37,12 +39,12 @@ restart.backoff = ["1s"]
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tmp_path: Path) -> Config:
     (tmp_path / "tree.toml").write_text(TREE)
     return read_config(tmp_path / "tree.toml", {})
 
 
-def test_the_root(config):
+def test_the_root(config: Config) -> None:
     root = build(config, logs_dir=None)
     assert (root.name, root.kind) == ("shop", "supervisor")
     spec = root.run
@@ -53,8 +55,9 @@ def test_the_root(config):
     assert [child.name for child in spec.children] == ["api", "time", "group"]
 
 
-def test_children(config, tmp_path):
-    api, time, group = build(config, logs_dir=tmp_path / "logs").run.children
+def test_children(config: Config, tmp_path: Path) -> None:
+    root: Any = build(config, logs_dir=tmp_path / "logs")
+    api, time, group = root.run.children
     assert (api.kind, time.kind, group.kind) == ("process", "mcp", "supervisor")
     assert api.info == {"command": ["serve", "--port", "80"], "cwd": str(tmp_path)}
     assert api.significant
@@ -67,12 +70,14 @@ def test_children(config, tmp_path):
     assert a.restart.when_exhausted == "escalate"
 
 
-def test_one_child_alone(config):
+def test_one_child_alone(config: Config) -> None:
     for child in config.root.children:
         assert build_child(child, logs_dir=None).name == child.name
 
 
-def test_every_child_that_this_installation_cannot_run_is_named(config, monkeypatch):
+def test_every_child_that_this_installation_cannot_run_is_named(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SpecError) as caught:
         build(config, logs_dir=None)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
 import pytest
 
 from a2a_sup.app.config import read_config
@@ -9,6 +13,10 @@ from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import McpConfig, Skipped
 from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.model.restarts import Restart
+
+Read: TypeAlias = Callable[..., Any]
+"""Returns a Config, as Any: each test knows that its children are MCP servers."""
+Problems: TypeAlias = Callable[[str], list[str]]
 
 ENVIRON = {"HOME": "/home/of", "TOKEN": "t0p", "EMPTY": ""}
 
@@ -88,8 +96,8 @@ CLINE = """
 
 
 @pytest.fixture
-def read(tmp_path):
-    def read_file(name, text, environ=ENVIRON):
+def read(tmp_path: Path) -> Read:
+    def read_file(name: str, text: str, environ: Mapping[str, str] = ENVIRON) -> Any:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -99,10 +107,10 @@ def read(tmp_path):
 
 
 @pytest.fixture
-def problems(read):
+def problems(read: Read) -> Problems:
     """Return the messages about one server, without its place."""
 
-    def problems_of(server):
+    def problems_of(server: str) -> list[str]:
         with pytest.raises(ConfigError) as caught:
             read("mcp.json", '{"mcpServers": {"s": ' + server + "}}")
         return [f"{each.key}: {each.message}" for each in caught.value.problems]
@@ -110,7 +118,7 @@ def problems(read):
     return problems_of
 
 
-def test_claude_desktop(read, tmp_path):
+def test_claude_desktop(read: Read, tmp_path: Path) -> None:
     config = read("claude_desktop_config.json", CLAUDE_DESKTOP)
     files, time = config.root.children
     assert files == McpConfig(
@@ -125,7 +133,7 @@ def test_claude_desktop(read, tmp_path):
     assert config.root.stop_order == "parallel"
 
 
-def test_claude_code(read):
+def test_claude_code(read: Read) -> None:
     config = read(".mcp.json", CLAUDE_CODE)
     (git,) = config.root.children
     assert git.argv == ("python3", "-m", "mcp_server_git")
@@ -134,7 +142,7 @@ def test_claude_code(read):
     assert config.skipped == (Skipped("api", reason),)
 
 
-def test_cursor(read, tmp_path):
+def test_cursor(read: Read, tmp_path: Path) -> None:
     config = read(".cursor/mcp.json", CURSOR)
     (local,) = config.root.children
     assert local.argv == (f"{tmp_path}/bin/server", "--home=/home/of", "a/b")
@@ -144,7 +152,7 @@ def test_cursor(read, tmp_path):
     assert [each.path for each in config.skipped] == ["remote"]
 
 
-def test_vs_code(read, tmp_path):
+def test_vs_code(read: Read, tmp_path: Path) -> None:
     environ = {"A2A_SUP_INPUT_API_KEY": "k3y"}
     config = read(".vscode/mcp.json", VS_CODE, environ)
     (search,) = config.root.children
@@ -154,12 +162,12 @@ def test_vs_code(read, tmp_path):
     assert search.extra == {"dev": {"watch": "src/**"}}
 
 
-def test_an_input_without_a_value_names_its_variable(read):
+def test_an_input_without_a_value_names_its_variable(read: Read) -> None:
     with pytest.raises(ConfigError, match="set the variable A2A_SUP_INPUT_API_KEY"):
         read(".vscode/mcp.json", VS_CODE)
 
 
-def test_cline(read):
+def test_cline(read: Read) -> None:
     config = read("cline_mcp_settings.json", CLINE)
     assert [child.name for child in config.root.children] == ["on"]
     assert config.root.children[0].extra == {"autoApprove": ["read"], "timeout": 60}
@@ -170,11 +178,11 @@ def test_cline(read):
     )
 
 
-def test_a_change_of_the_clients_own_keys_is_no_change(read):
+def test_a_change_of_the_clients_own_keys_is_no_change(read: Read) -> None:
     assert read("a.json", CLINE) == read("a.json", CLINE.replace('"read"', '"write"'))
 
 
-def test_null_and_empty_variables_are_taken_from_the_environment(read):
+def test_null_and_empty_variables_are_taken_from_the_environment(read: Read) -> None:
     text = '{"mcpServers": {"a": {"command": "a", "env": {"TOKEN": null, "HOME": "", "N": ""}}}}'
     (child,) = read("mcp.json", text).root.children
     assert child.env == {"TOKEN": "t0p", "HOME": "/home/of", "N": ""}
@@ -228,7 +236,7 @@ def test_null_and_empty_variables_are_taken_from_the_environment(read):
         ),
     ],
 )
-def test_mistakes(problems, server, expected):
+def test_mistakes(problems: Problems, server: str, expected: list[str]) -> None:
     assert problems(server) == expected
 
 
@@ -253,17 +261,17 @@ def test_mistakes(problems, server, expected):
         ),
     ],
 )
-def test_mistakes_of_whole_files(read, text, message):
+def test_mistakes_of_whole_files(read: Read, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read("mcp.json", text)
     assert len(caught.value.problems) == 1
     assert message in str(caught.value)
 
 
-def test_a_byte_order_mark_is_no_mistake(read):
+def test_a_byte_order_mark_is_no_mistake(read: Read) -> None:
     assert read("mcp.json", '\ufeff{"mcpServers": {}}').root.children == ()
 
 
-def test_a_bad_address_does_not_disturb(read):
+def test_a_bad_address_does_not_disturb(read: Read) -> None:
     config = read("mcp.json", '{"mcpServers": {"a": {"url": "http://[bad"}}}')
     assert config.skipped == (Skipped("a", "remote server (url), nothing to run"),)

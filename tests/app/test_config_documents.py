@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ ENVIRON = with_own_scripts({"PATH": "/usr/bin:/bin", "HOME": "/home/of", "API_KE
 
 
 @pytest.mark.parametrize(("suffix", "text"), BLOCKS)
-def test_blocks_of_the_reference(suffix, text, tmp_path):
+def test_blocks_of_the_reference(suffix: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "team.toml").write_text('[children.theirs]\ncommand = ["x"]')
     (tmp_path / ".mcp.json").write_text('{"mcpServers": {}}')
     file = tmp_path / f"tree.{suffix}"
@@ -26,8 +27,8 @@ def test_blocks_of_the_reference(suffix, text, tmp_path):
     build(read_config(file, ENVIRON), logs_dir=None)
 
 
-def test_the_reference_has_every_key():
-    tables = [
+def test_the_reference_has_every_key() -> None:
+    tables: list[dict[str, Any]] = [
         keys.ROOT_KEYS,
         keys.SUPERVISOR_KEYS,
         keys.PROCESS_KEYS,
@@ -45,7 +46,7 @@ EXAMPLES = sorted(
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_examples(path):
+def test_examples(path: Path) -> None:
     config = read_config(path, ENVIRON)
     assert config.root.children
     build(config, logs_dir=None)

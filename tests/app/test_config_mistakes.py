@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -14,13 +16,15 @@ from a2a_sup.app.config import build, read_config
 from a2a_sup.app.problems import ConfigError, Problem
 from a2a_sup.model.spec import DEPTH_LIMIT
 
+Mistakes: TypeAlias = Callable[..., list[str]]
+
 
 @pytest.fixture
-def mistakes(tmp_path, monkeypatch):
+def mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mistakes:
     """Read a configuration in the current directory; return its mistakes as lines."""
     monkeypatch.chdir(tmp_path)
 
-    def mistakes_of(toml, **others):
+    def mistakes_of(toml: str, **others: str) -> list[str]:
         for name, text in {"tree.toml": toml, **others}.items():
             path = tmp_path / name
             path.parent.mkdir(exist_ok=True)
@@ -157,7 +161,7 @@ UMASK = "octal digits in quotes, such as '022'"
         ),
     ],
 )  # fmt: skip
-def test_keys_of_a_process(mistakes, line, problem):
+def test_keys_of_a_process(mistakes: Mistakes, line: str, problem: str) -> None:
     assert mistakes(f'[children.api]\ncommand = ["x"]\n{line}') == [
         f"tree.toml: children.api.{problem}"
     ]
@@ -180,7 +184,7 @@ def test_keys_of_a_process(mistakes, line, problem):
     ],
 )
 @pytest.mark.parametrize("key", ["command", "mcp"])
-def test_commands(mistakes, key, written, problem):
+def test_commands(mistakes: Mistakes, key: str, written: str, problem: str) -> None:
     lines = mistakes(f"[children.api]\n{key} = {written}")
     assert lines == [f"tree.toml: children.api.{key}{problem}"]
 
@@ -262,7 +266,7 @@ def test_commands(mistakes, key, written, problem):
         (f"a = {'1' * 5000}", "not TOML: Exceeds the limit"),
     ],
 )
-def test_tables_and_files(mistakes, toml, problem):
+def test_tables_and_files(mistakes: Mistakes, toml: str, problem: str) -> None:
     (line,) = mistakes(toml)
     assert line.startswith(f"tree.toml: {problem}")
 
@@ -279,17 +283,17 @@ def test_tables_and_files(mistakes, toml, problem):
         ("a\\u202Eb", '"a\\u202eb": found the name "a\\u202eb"; allowed: a name has no control'),
     ],
 )
-def test_names(mistakes, name, problem):
+def test_names(mistakes: Mistakes, name: str, problem: str) -> None:
     (line,) = mistakes(f'[children."{name}"]\ncommand = ["x"]')
     assert line.startswith(f"tree.toml: children.{problem}")
 
 
-def test_a_name_of_64_characters_is_allowed(tmp_path):
+def test_a_name_of_64_characters_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(f"[children.{'x' * 64}]\ncommand = ['x']")
     assert read_config(tmp_path / "a.toml", {}).root.children
 
 
-def test_all_mistakes_at_once_in_the_order_of_the_files(mistakes):
+def test_all_mistakes_at_once_in_the_order_of_the_files(mistakes: Mistakes) -> None:
     lines = mistakes(
         """
         include = ["part.toml", ".mcp.json"]
@@ -335,7 +339,7 @@ def test_all_mistakes_at_once_in_the_order_of_the_files(mistakes):
     assert "did you mean 'command'?" in lines[-1]
 
 
-def test_a_file_that_cannot_be_read(tmp_path):
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_bytes(b"\xff")
     for name, reason in [
         ("none.toml", "cannot be read: No such file or directory"),
@@ -348,7 +352,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
         assert caught.value.problems == (Problem(str(path), "", reason),)
 
 
-def test_supervisors_too_deep_inside_each_other(tmp_path):
+def test_supervisors_too_deep_inside_each_other(tmp_path: Path) -> None:
     file = tmp_path / "deep.toml"
     for depth in (DEPTH_LIMIT - 1, DEPTH_LIMIT, 3_000):
         file.write_text(f"{'.'.join(['children', 'a'] * depth)}.children = {{}}")
@@ -359,13 +363,13 @@ def test_supervisors_too_deep_inside_each_other(tmp_path):
                 read_config(file, {})
 
 
-def test_a_long_chain_of_includes(mistakes):
+def test_a_long_chain_of_includes(mistakes: Mistakes) -> None:
     chain = {f"{n}.toml": f"include = ['{n + 1}.toml']" for n in range(70)}
     (line,) = mistakes("include = ['0.toml']", **chain)
     assert line.endswith("allowed: at most 64 files, each included by the one before")
 
 
-def test_secrets_are_not_shown(mistakes):
+def test_secrets_are_not_shown(mistakes: Mistakes) -> None:
     lines = mistakes("""
         [children.a]
         command = ["${SECRET}", "${NOT_SET}"]
@@ -417,7 +421,7 @@ raw = st.recursive(
 )
 
 
-def config_or_mistakes(path):
+def config_or_mistakes(path: Path) -> None:
     try:
         config = read_config(path, {"A": "a"})
     except ConfigError as error:
@@ -431,7 +435,7 @@ def config_or_mistakes(path):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mutated")
     (path / "part.toml").write_text('[children.part]\ncommand = ["x"]')
     return path
@@ -439,7 +443,7 @@ def folder(tmp_path_factory):
 
 @given(st.data())
 @pytest.mark.parametrize(("name", "text"), [("a.toml", VALID), ("a.json", CLIENTS)])
-def test_changed_characters(folder, name, text, data):
+def test_changed_characters(folder: Path, name: str, text: str, data: st.DataObject) -> None:
     file = folder / name
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(text)))
@@ -449,7 +453,7 @@ def test_changed_characters(folder, name, text, data):
     config_or_mistakes(file)
 
 
-def replaced(value, new, chooser):
+def replaced(value: Any, new: object, chooser: random.Random) -> Any:
     """Return ``value`` with one of its parts, at any depth, replaced."""
     if isinstance(value, dict | list) and value and chooser.random() < 0.85:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
@@ -461,7 +465,7 @@ def replaced(value, new, chooser):
 
 
 @given(new=raw, seed=st.integers(0, 10_000))
-def test_changed_values(folder, new, seed):
+def test_changed_values(folder: Path, new: object, seed: int) -> None:
     tree = replaced(tomllib.loads(VALID), new, random.Random(seed))
     document = tree if isinstance(tree, dict) else {"children": tree}
     # The values take the place of a parsed file: so they can be what TOML does not write.
@@ -472,6 +476,6 @@ def test_changed_values(folder, new, seed):
 
 @given(st.binary(max_size=30))
 @pytest.mark.parametrize("name", ["c.toml", "c.json"])
-def test_any_bytes(folder, name, content):
+def test_any_bytes(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     config_or_mistakes(folder / name)

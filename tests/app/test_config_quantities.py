@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
         (0.25, 0.25),
     ],
 )
-def test_durations(written, seconds):
+def test_durations(written: Any, seconds: float) -> None:
     assert duration(written) == seconds
 
 
@@ -40,13 +41,13 @@ def test_durations(written, seconds):
     ["", "s", "3 parsecs", "-1s", "30m1h", "1h1h", "1s ", "1e3", "٣s", "1.s", "9" * 400 + "d",
      math.nan, math.inf, -1, -0.5, 10**400],
 )  # fmt: skip
-def test_what_is_no_duration(written):
+def test_what_is_no_duration(written: Any) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         duration(written)
 
 
 @given(st.integers(0, 10**12))
-def test_durations_round_trip(milliseconds):
+def test_durations_round_trip(milliseconds: int) -> None:
     rest, written = milliseconds, ""
     for unit, length in UNITS.items():
         count, rest = divmod(rest, length)
@@ -67,20 +68,20 @@ def test_durations_round_trip(milliseconds):
         (4096, 4096),
     ],
 )
-def test_sizes(written, expected):
+def test_sizes(written: Any, expected: int) -> None:
     assert size(written) == expected
 
 
 @pytest.mark.parametrize(
     "written", ["", "MiB", "10 apples", "-1", "1e3", -1, SIZE_LIMIT + 1, "9" * 400, "9999999TiB"]
 )
-def test_what_is_no_size(written):
+def test_what_is_no_size(written: Any) -> None:
     with pytest.raises(ValueError, match="not a size"):
         size(written)
 
 
 @given(st.text())
-def test_any_text_is_a_quantity_or_refused(text):
+def test_any_text_is_a_quantity_or_refused(text: str) -> None:
     for read in (duration, size):
         with contextlib.suppress(ValueError):
             assert read(text) >= 0

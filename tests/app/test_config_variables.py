@@ -45,7 +45,7 @@ VARIABLES = Variables(
         ("$HOME $$ $1 $", "$HOME $$ $1 $"),
     ],
 )
-def test_forms(written, meant):
+def test_forms(written: str, meant: str) -> None:
     assert VARIABLES.expand(written) == meant
 
 
@@ -62,41 +62,41 @@ def test_forms(written, meant):
         ("${NONE:-${TOKEN}}", "has no closing brace"),
     ],
 )
-def test_what_has_no_value(written, reason):
+def test_what_has_no_value(written: str, reason: str) -> None:
     with pytest.raises(VariableError, match=reason.replace("$", r"\$")):
         VARIABLES.expand(written)
 
 
-def test_every_reason_is_told():
+def test_every_reason_is_told() -> None:
     with pytest.raises(VariableError) as caught:
         VARIABLES.expand("${A} ${B} ${TOKEN}")
     assert len(caught.value.reasons) == 2
 
 
-def test_a_value_is_not_replaced_again():
+def test_a_value_is_not_replaced_again() -> None:
     variables = Variables({"A": "${B}"}, folder="/", cwd="/")
     assert variables.expand("${A}") == "${B}"
 
 
 @given(st.text())
-def test_a_text_without_braces_means_itself(text):
+def test_a_text_without_braces_means_itself(text: str) -> None:
     written = text.replace("{", "(")
     assert VARIABLES.expand(written) == written
 
 
 @given(st.text(alphabet="${}:-ab/ "))
-def test_any_text_has_a_meaning_or_is_refused(text):
+def test_any_text_has_a_meaning_or_is_refused(text: str) -> None:
     with contextlib.suppress(VariableError):
         assert "t0p" not in VARIABLES.expand(text)
 
 
-def test_own_commands_are_found_last():
+def test_own_commands_are_found_last() -> None:
     path = with_own_scripts({"PATH": "/first", "A": "1"})["PATH"].split(os.pathsep)
     assert path[0] == "/first"
     assert len(path) == 2
     assert with_own_scripts({"PATH": os.pathsep.join(path)})["PATH"].split(os.pathsep) == path
 
 
-def test_own_secrets_are_not_handed_on():
+def test_own_secrets_are_not_handed_on() -> None:
     environ = {"A2A_SUP_TOKEN": "s", "A2A_SUP_INPUT_KEY": "s", "A2A_SUP_CONTROL": "c", "PATH": "p"}
     assert without_own_secrets(environ) == {"A2A_SUP_CONTROL": "c", "PATH": "p"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -62,11 +63,13 @@ FIELDS = {
 }
 
 
-def event_of(cls):
+def event_of(cls: type[events.Event]) -> st.SearchStrategy[events.Event]:
     return st.builds(cls, **{field.name: FIELDS[field.name] for field in attrs.fields(cls)})
 
 
-def child(name, supervisor):
+def child(
+    name: str, supervisor: st.SearchStrategy[SupervisorSnapshot | None]
+) -> st.SearchStrategy[ChildSnapshot]:
     return st.builds(
         ChildSnapshot,
         name=st.just(name),
@@ -99,12 +102,12 @@ trees = st.builds(
 )
 
 
-def through_json(value):
+def through_json(value: Any) -> Any:
     return json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
 
 
 @given(st.sampled_from(EVENT_CLASSES).flatmap(event_of))
-def test_every_event_survives_json(event):
+def test_every_event_survives_json(event: events.Event) -> None:
     written = event_to_json(event)
     assert through_json(written) == written
     names = {field.name for field in attrs.fields(type(event))}
@@ -113,7 +116,7 @@ def test_every_event_survives_json(event):
 
 
 @given(trees)
-def test_every_snapshot_survives_json(tree):
+def test_every_snapshot_survives_json(tree: TreeSnapshot) -> None:
     written = snapshot_to_json(tree)
     assert through_json(written) == written
     leaf, supervisor = written["root"]["children"]
@@ -122,11 +125,11 @@ def test_every_snapshot_survives_json(tree):
 
 
 @given(anything)
-def test_plain_is_a_fixed_point(value):
+def test_plain_is_a_fixed_point(value: Any) -> None:
     assert plain(plain(value)) == plain(value)
 
 
-def test_the_shape_of_an_end():
+def test_the_shape_of_an_end() -> None:
     crash = Crash("ValueError", "no", (Frame("a.py", 3, "run"),))
     event = events.ChildEnded(
         7, 1.5, "a/b", 2, Reason(ReasonKind.CRASHED, "no", 1, crash, ("bye",))
@@ -152,12 +155,12 @@ def test_the_shape_of_an_end():
     }
 
 
-def test_the_shape_of_dropped_events():
+def test_the_shape_of_dropped_events() -> None:
     assert event_to_json(events.EventsDropped(3)) == {"type": "events.dropped", "count": 3}
 
 
 class Secretive:
-    def __repr__(self):
+    def __repr__(self) -> str:
         raise RuntimeError
 
 
@@ -178,15 +181,15 @@ class Secretive:
         (Secretive(), "<Secretive>"),
     ],
 )
-def test_what_json_lacks_is_replaced(value, written):
+def test_what_json_lacks_is_replaced(value: Any, written: object) -> None:
     assert plain(value) == written
 
 
-def test_cycles_depth_and_length_are_bounded():
-    loop = []
+def test_cycles_depth_and_length_are_bounded() -> None:
+    loop: list[object] = []
     loop.append(loop)
     assert plain(loop) == ["..."]
-    deep = []
+    deep: list[object] = []
     for _ in range(5_000):
         deep = [deep]
     assert json.dumps(plain(deep)) == "[" * 8 + '"..."' + "]" * 8
