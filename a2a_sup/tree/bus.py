@@ -17,13 +17,15 @@ class Bus:
 
     Attributes:
         seq: the number of the last event; also the tree's revision.
+        now: returns the time on Trio's clock, as ``trio.current_time`` does but faster.
     """
 
-    __slots__ = ("_closed", "_subscriptions", "seq")
+    __slots__ = ("_closed", "_subscriptions", "now", "seq")
 
     def __init__(self) -> None:
         """Start before the first event."""
         self.seq = 0
+        self.now = trio.lowlevel.current_clock().current_time
         self._closed = False
         # Weak: a subscription that its owner dropped must not collect events for ever.
         self._subscriptions: list[weakref.ref[Subscription]] = []
@@ -33,7 +35,7 @@ class Bus:
         self.seq += 1
         if not self._subscriptions:
             return
-        made = event(self.seq, trio.current_time(), path, incarnation, *fields)
+        made = event(self.seq, self.now(), path, incarnation, *fields)
         for reference in self._subscriptions:
             subscription = reference()
             if subscription is not None:

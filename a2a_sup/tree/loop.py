@@ -34,6 +34,7 @@ class Loop:
         "_fresh",
         "_is_stopping",
         "_mover",
+        "_now",
         "_on_cancelled",
         "_on_stop",
         "_plan",
@@ -43,9 +44,13 @@ class Loop:
     )
 
     def __init__(
-        self, mover: Mover, on_stop: Callable[[], None], on_cancelled: Callable[[], None]
+        self,
+        mover: Mover,
+        now: Callable[[], float],
+        on_stop: Callable[[], None],
+        on_cancelled: Callable[[], None],
     ) -> None:
-        """Work for ``mover``.
+        """Work for ``mover``, by the clock ``now``.
 
         ``on_stop`` is called once, to lay down the plan of its shutdown; ``on_cancelled`` when it
         is cancelled from outside, and has to request a stop.
@@ -53,6 +58,7 @@ class Loop:
         self.mail = Mailbox()
         self.is_over = False
         self._mover = mover
+        self._now = now
         self._on_stop = on_stop
         self._on_cancelled = on_cancelled
         self._plan: Plan | None = None
@@ -64,9 +70,12 @@ class Loop:
     async def run(self) -> None:
         """Work until ``is_over``. A cancellation is reported, and not raised."""
         # Shielded from the moment it stops: the stopping itself must not be cancelled.
-        with trio.CancelScope() as scope:
+        with trio.CancelScope() as shield:
             while not self.is_over:
-                await self._turn(scope)
+                # Ends when a timer is due. A scope for each wait would cost more than the wait.
+                with trio.CancelScope() as alarm:
+                    while not self.is_over:
+                        await self._turn(shield, alarm)
 
     def follow(self, plan: Plan) -> None:
         """Carry out ``plan`` from now on, in place of any other."""
@@ -97,9 +106,9 @@ class Loop:
         plan = self._plan
         return plan.waiting if plan is not None and plan.is_exclusive else ()
 
-    async def _turn(self, scope: trio.CancelScope) -> None:
+    async def _turn(self, shield: trio.CancelScope, alarm: trio.CancelScope) -> None:
         """Do the next thing that can be done, or wait until there is one."""
-        self.mail.run_due()
+        self.mail.run_due(self._now())
         if self._stop_requested and not self._is_stopping:
             self._is_stopping = True
             self._on_stop()
@@ -108,17 +117,21 @@ class Loop:
             self._plan = None
             plan.done(plan)
         elif not self.mail or (plan is not None and plan.is_exclusive):
-            await self._park(scope)
+            await self._park(shield, alarm)
         elif self._is_fenced():
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
             self.mail.handle_next()
 
-    async def _park(self, scope: trio.CancelScope) -> None:
+    async def _park(self, shield: trio.CancelScope, alarm: trio.CancelScope) -> None:
+        if alarm.deadline != self.mail.next_due:
+            alarm.deadline = self.mail.next_due
         try:
             await self.mail.park()
         except trio.Cancelled:
-            scope.shield = True
+            if alarm.cancel_called:
+                raise
+            shield.shield = True
             self._on_cancelled()
 
     def _is_fenced(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -56,14 +57,17 @@ class Mailbox:
         """Call ``handler(subject)`` at the time ``when``, in seconds of Trio's clock."""
         heapq.heappush(self._timers, (when, next(self._order), handler, subject))
 
-    def run_due(self) -> None:
+    @property
+    def next_due(self) -> float:
+        """The time of the earliest timer; infinity if there is none."""
+        return self._timers[0][0] if self._timers else math.inf
+
+    def run_due(self, now: float) -> None:
         """Call the handler of every timer whose time has come."""
         timers = self._timers
-        if timers:
-            now = trio.current_time()
-            while timers and timers[0][0] <= now:
-                _, _, handler, subject = heapq.heappop(timers)
-                handler(subject)
+        while timers and timers[0][0] <= now:
+            _, _, handler, subject = heapq.heappop(timers)
+            handler(subject)
 
     def wake(self) -> None:
         """Let the task go on if it is parked."""
@@ -72,13 +76,9 @@ class Mailbox:
             trio.lowlevel.reschedule(task)
 
     async def park(self) -> None:
-        """Wait until woken, or until the next timer. Raises Cancelled as any wait does."""
+        """Wait until woken. Raises Cancelled as any wait does."""
         self._parked = trio.lowlevel.current_task()
-        if self._timers:
-            with trio.CancelScope(deadline=self._timers[0][0]):
-                await trio.lowlevel.wait_task_rescheduled(self._abort)
-        else:
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _: Any) -> trio.lowlevel.Abort:
         self._parked = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import trio
-
 from a2a_sup.model import events
 from a2a_sup.model.reasons import Reason
 from a2a_sup.model.restarts import RestartType, Window
@@ -28,9 +26,10 @@ class Roster:
         path: the supervisor's path; empty for the root.
         holder: the record of the supervisor itself in its parent's roster, if it has a parent.
         records: the children by name, in start order.
+        now: returns the time on Trio's clock.
     """
 
-    __slots__ = ("_bus", "_picture", "holder", "path", "records", "spec")
+    __slots__ = ("_bus", "_picture", "holder", "now", "path", "records", "spec")
 
     def __init__(self, spec: SupervisorSpec, path: str, bus: Bus, holder: Record | None) -> None:
         """Begin without children."""
@@ -38,6 +37,7 @@ class Roster:
         self.path = path
         self.holder = holder
         self.records: dict[str, Record] = {}
+        self.now = bus.now
         self._bus = bus
         self._picture: SupervisorSnapshot | None = None
 
@@ -59,7 +59,7 @@ class Roster:
     def move(self, record: Record, state: State, event: type[events.Event], *fields: Any) -> None:
         """Bring a child into ``state`` and say so with ``event``."""
         record.state = state
-        record.since = trio.current_time()
+        record.since = self.now()
         self.note(record, event, *fields)
 
     def note(self, record: Record, event: type[events.Event], *fields: Any) -> None:
@@ -142,7 +142,7 @@ class Record:
         self.roster = roster
         self.path = f"{roster.path}/{name}" if roster.path else name
         self.state = State.PENDING
-        self.since = trio.current_time()
+        self.since = roster.now()
         self.number = 0
         self.restarts = 0
         self.current: Incarnation | None = None

@@ -60,7 +60,7 @@ class Supervisor:
         self._context = context
         # Only a parent cancels a nested supervisor: its time to stop is over, or it has none.
         on_cancelled = self.request_stop if holder is None else self.hurry
-        self._loop = Loop(self, self._shut_down, on_cancelled)
+        self._loop = Loop(self, bus.now, self._shut_down, on_cancelled)
         self._mail = self._loop.mail
         self._window = Window()
         self._serial = 0
@@ -150,9 +150,9 @@ class Supervisor:
     def acknowledged(self, incarnation: Incarnation) -> None:
         """Take note of a start."""
         record = incarnation.record
-        record.started_at = trio.current_time()
         record.is_provisional = False
         self.roster.move(record, State.RUNNING, events.ChildStarted)
+        record.started_at = record.since
         if incarnation.starter is not None:
             incarnation.starter.answer(
                 ChildRef(record.path, incarnation.number, value=incarnation.value)
@@ -285,7 +285,7 @@ class Supervisor:
 
     def _restart(self, record: Record, error: Exception | None) -> None:
         """Count a restart, and start the child now, or later, or give up."""
-        now = trio.current_time()
+        now = self.roster.now()
         policy = record.spec.restart
         if record.window is None:
             record.window = Window()
@@ -382,11 +382,11 @@ class Supervisor:
         record.is_watched = False
         if record.state is not State.RUNNING or record.started_at is None:
             return
-        uptime = trio.current_time() - record.started_at
+        uptime = self.roster.now() - record.started_at
         missing = record.spec.restart.min_uptime - uptime
         if missing > 0:
             record.is_watched = True
-            self._mail.at(trio.current_time() + missing, self._on_uptime, record)
+            self._mail.at(self.roster.now() + missing, self._on_uptime, record)
         else:
             record.is_unproven = False
             self.roster.note(record, events.ChildRecovered, uptime)
@@ -442,7 +442,7 @@ class Supervisor:
                 record.nested.hurry()
             is_killed = self._is_hurried and record.nested is None
             shutdown = "brutal_kill" if is_killed else record.spec.shutdown
-            gone_by = incarnation.ask(shutdown, trio.current_time())
+            gone_by = incarnation.ask(shutdown, self.roster.now())
             if gone_by < math.inf:
                 self._mail.at(gone_by + STUCK_AFTER, self._on_stuck, incarnation)
             self._loop.await_briefly(incarnation)
