@@ -6,16 +6,18 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from a2a_sup.app.config import read_config
+from a2a_sup.app.config import build, read_config
+from a2a_sup.app.environment import with_own_scripts, without_own_secrets
 from a2a_sup.app.guardian import guard
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import Config, SupervisorConfig
-from a2a_sup.errors import A2ASupError
+from a2a_sup.errors import A2ASupError, SpecError
 
 EX_FAILED = 1
 EX_BAD_FILE = 2
@@ -75,7 +77,11 @@ def run(file: Path, state_dir: Path | None, log_format: str, log_level: str) -> 
     from a2a_sup.app import host  # noqa: PLC0415
 
     host.block_signals()
-    config = _read(file)
+    # The servers that a FILE names are often installed beside this program.
+    environ = with_own_scripts(os.environ)
+    config = _read(file, environ)
+    os.environ.clear()
+    os.environ.update(without_own_secrets(environ))
     options = host.Options(
         file=file,
         state_dir=(state_dir or _default_state_dir(file)).absolute(),
@@ -97,7 +103,7 @@ def check(file: Path) -> None:
 
     Example: a2a-sup check .mcp.json
     """
-    config = _read(file)
+    config = _read(file, with_own_scripts(os.environ))
     for skipped in config.skipped:
         click.echo(f"{file}: {skipped.path}: not run: {skipped.reason}")
     workers, supervisors = _count(config.root)
@@ -113,12 +119,16 @@ def _count(supervisor: SupervisorConfig) -> tuple[int, int]:
     return workers, supervisors
 
 
-def _read(file: Path) -> Config:
+def _read(file: Path, environ: Mapping[str, str]) -> Config:
     """Return what ``file`` says; end the program with its mistakes if it has any."""
     try:
-        return read_config(file, os.environ)
+        config = read_config(file, environ)
+        build(config, logs_dir=None)
     except ConfigError as exc:
         _fail(str(exc), EX_BAD_FILE)
+    except SpecError as exc:
+        _fail("\n".join(f"{file}: {problem}" for problem in exc.problems), EX_BAD_FILE)
+    return config
 
 
 def _fail(message: str, status: int) -> NoReturn:
