@@ -21,8 +21,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections import defaultdict
+from collections.abc import Iterator
 from subprocess import Popen
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import trio
 
@@ -33,10 +35,14 @@ from a2a_sup.children.spawning import Spawner
 from a2a_sup.errors import A2ASupError
 
 TICK_SECONDS = 1.0
-SWEEP_SECONDS = 3.0
+BURIED_PER_TICK = 1000
+"""Reading the marks of more dead orphans than this would hold up the loop."""
+SWEEP_SECONDS = 5.0
 """After which a sweep gives up and names what is left."""
 
 _log = logging.getLogger(__name__)
+Survivors: TypeAlias = defaultdict[int, set[int]]
+"""Processes that are not dead yet, by the marks on them."""
 Host = TypeVar("Host", bound="ProcessHost")
 _current: trio.lowlevel.RunVar[ProcessHost] = trio.lowlevel.RunVar("a2a_sup process host")
 
@@ -104,8 +110,8 @@ class ProcessHost:
         self._incarnations = 0
         self._alive: dict[int, int | None] = {}
         """The marks of living children, and their processes; None: it is being made."""
-        self._ended = set[int]()
-        """The marks whose processes are being killed."""
+        self._ended: dict[int, int | None] = {}
+        """The marks whose processes are being killed, and which session they began in."""
         self._forbidden = set[int]()
         self._next_round: _Round | None = None
 
@@ -124,7 +130,7 @@ class ProcessHost:
         return mark
 
     def made(self, mark: int, process: Popen[bytes]) -> None:
-        """Say which process was made with the mark."""
+        """Say which process was made with the mark. It has a session of its own."""
         self._alive[mark] = process.pid
 
     async def sweep(self, mark: int) -> frozenset[int]:
@@ -133,77 +139,80 @@ class ProcessHost:
         Returns:
             The pids that are left: they may not be signalled, or did not die in time.
         """
-        self._alive.pop(mark, None)
-        self._ended.add(mark)
+        self._ended[mark] = self._alive.pop(mark)
         deadline = trio.current_time() + SWEEP_SECONDS
         left = frozenset[int]()
         quiet_rounds = 0
         # The kernel's list can miss a process while others exit: one empty look proves nothing.
         while quiet_rounds < 2 and trio.current_time() < deadline:
-            left = (await self._round()).get(mark, frozenset())
+            left = frozenset((await self._round())[mark])
             if left <= self._forbidden:
                 quiet_rounds += 1
             else:
                 quiet_rounds = 0
                 await trio.sleep(0.001)
-        self._ended.discard(mark)
+        del self._ended[mark]
         return left
 
-    async def _round(self) -> dict[int, frozenset[int]]:
+    async def _round(self) -> Survivors:
         """Return what a round that starts from now finds; sweeps at the same time share one."""
         if (running := self._next_round) is not None:
             await running.done.wait()
-            return running.found
+            return running.survivors
         this = self._next_round = _Round()
         try:
             await trio.lowlevel.checkpoint()
         finally:
             self._next_round = None
-            this.found = self._kill_condemned()
+            this.survivors = self._kill_condemned()
             this.done.set()
-        return this.found
+        return this.survivors
 
-    def _kill_condemned(self) -> dict[int, frozenset[int]]:
+    def _kill_condemned(self) -> Survivors:
         """Kill what is condemned; return what of it is not dead yet, by mark."""
-        found: dict[int, frozenset[int]] = {}
-        for pid in self._strangers():
-            marks = self._kill_if_condemned(pid)
-            for mark in marks:
-                found[mark] = found.get(mark, frozenset()) | {pid}
-        return found
+        survivors: Survivors = defaultdict(set)
+        living = set(self._alive.values())
+        ended = {session: mark for mark, session in self._ended.items()}
+        for pid, session in self._strangers():
+            # The cheap answers first: what forks all the time is caught only by being fast.
+            if session in ended:
+                marks = frozenset({ended[session]})
+            elif session in living or linux.is_zombie(pid):
+                continue
+            else:
+                marks = marks_on(pid)
+                if not self._is_condemned(pid, marks):
+                    continue
+            if not self._kill(pid):
+                for mark in marks & self._ended.keys():
+                    survivors[mark].add(pid)
+        return survivors
 
-    def _strangers(self) -> set[int]:
-        """Return the orphans that may be ours, without our children's own processes.
+    def _kill(self, pid: int) -> bool:
+        """Kill a process, and return whether it is dead by now."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            self._forbidden.add(pid)
+        return linux.reap(pid)
+
+    def _strangers(self) -> Iterator[tuple[int, int]]:
+        """Yield the orphans that may be ours, with their sessions; no child's own process.
 
         Processes in our session are the program's own affair: a mark on them is an accident of
         two forks at the same time. Our children's processes never are in our session.
         """
-        session = os.getsid(0)
+        own = os.getsid(0)
         leaders = set(self._alive.values())
-        return {pid for pid in self._orphans() - leaders if _session_of(pid) not in (session, None)}
-
-    def _kill_if_condemned(self, pid: int) -> frozenset[int]:
-        """Kill ``pid`` if it is condemned; return its marks, or nothing if it is dead by now."""
-        try:
-            # From here on the number cannot become another process's between look and kill.
-            handle = os.pidfd_open(pid)
-        except OSError:
-            return frozenset()
-        try:
-            marks = marks_on(pid)
-            if not self._is_condemned(pid, marks):
-                return frozenset()
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-        except PermissionError:
-            self._forbidden.add(pid)
-        except ProcessLookupError:
-            return frozenset()
-        finally:
-            os.close(handle)
-        return frozenset() if linux.reap(pid) or linux.is_dead(pid) else marks & self._ended
+        for pid in self._orphans():
+            session = linux.session_of(pid)
+            if pid not in leaders and session not in (own, None):
+                yield pid, session
 
     def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:  # noqa: ARG002
-        return bool(marks & self._ended)
+        return not marks.isdisjoint(self._ended)
 
     def _orphans(self) -> set[int]:
         if not os.access("/proc/1/task", os.R_OK):
@@ -237,30 +246,32 @@ class OwningHost(ProcessHost):
             self.spawner.close()
 
     def _bury(self) -> None:
-        """Reap the orphans of living children that have been dead for a tick.
+        """Reap the orphans.
 
-        Whatever the program made itself is left for it to wait for.
+        One in no child's session may have been made by the program itself, with a session of its
+        own: it is left for the program to wait for if it carries the program's mark, or if it has
+        not been dead for a tick and the mark may be an accident.
         """
-        dead = frozenset(
-            pid
-            for pid in self._strangers()
-            if linux.is_dead(pid) and not self._is_being_made(marks_on(pid))
-        )
-        for pid in dead & self._zombies:
-            linux.reap(pid)
-        self._zombies = dead
-
-    def _is_being_made(self, marks: frozenset[int]) -> bool:
-        return any(self._alive.get(mark, 0) is None for mark in marks)
+        living = set(self._alive.values())
+        dead = set[int]()
+        for pid, session in self._strangers():
+            if session in living:
+                linux.reap(pid)
+            elif linux.is_zombie(pid):
+                dead.add(pid)
+        for pid in [*dead & self._zombies][:BURIED_PER_TICK]:
+            if not any(self._alive.get(mark, 0) is None for mark in marks_on(pid)):
+                linux.reap(pid)
+        self._zombies = frozenset(dead)
 
     def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:
         if super()._is_condemned(pid, marks):
             return True
         if not marks.isdisjoint(self._alive):
             return False
-        if pid not in self._told and not linux.is_dead(pid):
+        if pid not in self._told:
             _log.warning("killing orphan %d, of no child: %s", pid, linux.command_line(pid))
-        self._told = self._told & linux.children_of(os.getpid()) | {pid}
+        self._told = self._told & self._orphans() | {pid}
         return True
 
     def _orphans(self) -> set[int]:
@@ -272,11 +283,4 @@ class _Round:
 
     def __init__(self) -> None:
         self.done = trio.Event()
-        self.found: dict[int, frozenset[int]] = {}
-
-
-def _session_of(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None
+        self.survivors: Survivors = defaultdict(set)

@@ -123,6 +123,14 @@ def _stat(pid: int) -> list[bytes]:
     return read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
+def session_of(pid: int) -> int | None:
+    """Return the session of a process, also of a zombie; None if it is gone."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
 def command_line(pid: int) -> str:
     """Return what a process was started as, for messages; its short name if it hides that."""
     words = read(f"/proc/{pid}/cmdline").rstrip(b"\0").replace(b"\0", b" ")
@@ -130,12 +138,20 @@ def command_line(pid: int) -> str:
     return words[:200].decode(errors="replace")
 
 
+def is_zombie(pid: int) -> bool:
+    """Return whether a process is a child of ours that has died and was not reaped yet."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
 def reap(pid: int) -> bool:
-    """Collect a dead child; return whether there was one. Never waits."""
+    """Return whether a process is dead. If it is a child, its status is collected. Never waits."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
     except ChildProcessError:
-        return False
+        return is_dead(pid)
 
 
 def end_children(spare: Iterable[int] = (), *, patience: float = 20.0) -> set[int]:

@@ -1,0 +1,203 @@
+"""What a child started does not outlive it, and whatever else there is is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from a2a_sup.children.hygiene import ProcessHost, current_host, own_processes
+from a2a_sup.children.marks import (
+    RLIMIT_LOCKS,
+    instance_of,
+    mark_of,
+    marks_on,
+    new_instance,
+)
+from a2a_sup.children.process import ProcessExited, process
+
+ROOT = Path(__file__).parents[2]
+PAYLOAD = Path(__file__).with_name("payload.py")
+OWNING = Path(__file__).with_name("owning.py")
+KINDS = (
+    "background",
+    "new_session",
+    "own_group",
+    "suspended",
+    "double_fork",
+    "clean",
+    "clean_as_nobody",
+    "npm",
+)
+
+
+@pytest.fixture
+def tag() -> Iterator[str]:
+    """A word for command lines; what has it at the end is killed."""
+    tag = f"{random.randrange(10**7, 10**8)}.3"
+    yield tag
+    for pid in pids_with(tag):
+        with suppress(ProcessLookupError):
+            os.kill(pid, 9)
+
+
+def pids_with(word: str) -> set[int]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if word.encode() in (entry / "cmdline").read_bytes():
+                found.add(int(entry.name))
+    return found
+
+
+async def eventually_have(tag: str, count: int) -> None:
+    with trio.fail_after(10):
+        while len(pids_with(tag)) < count:
+            await trio.sleep(0.01)
+
+
+# --- in somebody's program ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["stop", "crash"])
+async def test_nothing_is_left_of_a_child_in_somebodys_program(
+    make_context: Any, tag: str, ending: str
+) -> None:
+    contexts = {kind: make_context(kind) for kind in KINDS}
+    tags = {kind: f"{tag}{number}" for number, kind in enumerate(KINDS)}
+
+    async def child(kind: str) -> None:
+        argv = [sys.executable, "-SE", str(PAYLOAD), kind, tags[kind]]
+        with suppress(ProcessExited):
+            await process("child", argv).run(contexts[kind])
+        # Right after the end, before anything else could happen.
+        assert not pids_with(tags[kind])
+
+    async with trio.open_nursery() as nursery:
+        for kind in KINDS:
+            nursery.start_soon(child, kind)
+        for kind in KINDS:
+            await eventually_have(tags[kind], 3 if kind == "npm" else 2)
+        for context in contexts.values():
+            if ending == "stop":
+                context.stop.set()
+            else:
+                os.kill(context.value, 9)
+    assert type(current_host()) is ProcessHost
+
+
+async def test_a_program_is_changed_in_no_way_and_its_own_processes_are_left_alone(
+    context: Any, tag: str
+) -> None:
+    limit = resource.getrlimit(RLIMIT_LOCKS)
+    async with trio.open_nursery() as nursery:
+        own = await nursery.start(partial(trio.run_process, ["sleep", tag], start_new_session=True))
+        await trio.run_process(["sh", "-c", f"setsid sleep {tag} &"])
+        await eventually_have(tag, 2)
+        before = pids_with(tag)
+        await process("child", ["sh", "-c", f"setsid sleep {tag} &"]).run(context)
+        assert pids_with(tag) == before
+        assert own.poll() is None
+        nursery.cancel_scope.cancel()
+    assert resource.getrlimit(RLIMIT_LOCKS) == limit
+    assert "A2A_SUP_MARK" not in os.environ
+
+
+async def test_siblings_are_told_apart(make_context: Any, tag: str) -> None:
+    one, other = make_context("1"), make_context("2")
+    async with trio.open_nursery() as nursery:
+        for context in (one, other):
+            argv = [sys.executable, "-SE", str(PAYLOAD), "clean", f"{tag}{context.path}"]
+            nursery.start_soon(process("child", argv).run, context)
+        await eventually_have(f"{tag}1", 2)
+        await eventually_have(f"{tag}2", 2)
+        one.stop.set()
+        with trio.fail_after(5):
+            while pids_with(f"{tag}1"):
+                await trio.sleep(0.01)
+        assert len(pids_with(f"{tag}2")) == 2
+        other.stop.set()
+    assert not pids_with(tag)
+
+
+async def test_owning_comes_before_the_first_child(context: Any) -> None:
+    await process("child", ["true"]).run(context)
+    with pytest.raises(RuntimeError, match="before the first child"):
+        own_processes(new_instance())
+
+
+# --- marks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["env -i {python}", "setsid {python}", "{python}"])
+async def test_a_mark_is_seen_on_every_descendant(context: Any, tag: str, command: str) -> None:
+    sleeper = f"{sys.executable} -c 'import time; time.sleep(60)' {tag}"
+    argv = ["sh", "-c", command.format(python=sleeper) + "; exit $?"]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(process("child", argv).run, context)
+        await eventually_have(tag, 2)
+        for pid in pids_with(tag):
+            [mark] = marks_on(pid)
+            assert instance_of(mark) > 0
+        context.stop.set()
+
+
+def test_marks_of_an_unmarked_process_are_none() -> None:
+    with subprocess.Popen(["sleep", "60"]) as own:
+        assert marks_on(own.pid) == frozenset()
+        own.kill()
+    assert marks_on(own.pid) == frozenset()
+
+
+def test_a_mark_names_instance_and_incarnation() -> None:
+    instance = new_instance()
+    assert instance_of(mark_of(instance, 12345)) == instance
+    assert mark_of(instance, 1) != mark_of(instance, 2)
+    assert mark_of(2**31 - 1, 2**32 - 1) < 2**63
+
+
+# --- owning all processes below -------------------------------------------------------------------
+
+
+def owning(program: str, *prefix: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [*prefix, sys.executable, OWNING, program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=50,
+    )
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_status_is_right_while_orphans_are_reaped() -> None:
+    assert owning("statuses") == {"children": 0, "own": 0, "left": 0}
+
+
+def test_what_forks_faster_than_one_can_look_is_caught() -> None:
+    found = owning("hoppers")
+    assert found["left"] == 0
+    # Some 0.05 to 0.3 s on a quiet machine; it competes with 200 busy processes.
+    assert found["seconds"] < 4
+
+
+def test_pipes_over_an_ordinary_users_budget_lose_no_line() -> None:
+    # Root without these has an ordinary user's budget.
+    privileges = "-sys_admin,-sys_resource"
+    found = owning("pipes", "setpriv", f"--bounding-set={privileges}", f"--inh-caps={privileges}")
+    assert found["complete"] == 1100
+    assert found["left"] == 0
+    assert found["stopped_in"] < 2
