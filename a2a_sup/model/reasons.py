@@ -160,11 +160,11 @@ def _frames_of(tb: TracebackType | None) -> tuple[Frame, ...]:
 
 def reason_of(error: Exception) -> Reason:
     """Return why a child ended that raised ``error``."""
-    if isinstance(error, ChildExit):
+    if isinstance(error, ChildExit) and error.kind in ReasonKind.__members__.values():
         cause = error.__cause__
         return Reason(
             kind=ReasonKind(error.kind),
-            text=message_of(error),
+            text=_one_line(message_of(error)),
             exit_status=error.exit_status,
             crash=None if cause is None else crash_of(cause),
             last_output=error.last_output,

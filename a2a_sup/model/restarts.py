@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, cast
 
 import attrs
 
 from a2a_sup.errors import SpecError
 from a2a_sup.model.reasons import Reason
-from a2a_sup.model.words import one_of
+from a2a_sup.model.words import is_number, member_of, word_problems
 
 
 class RestartType(StrEnum):
@@ -37,8 +36,8 @@ RestartWord = Literal["permanent", "transient", "temporary"]
 
 
 def restart_type_of(word: RestartWord | RestartType) -> RestartType:
-    """Return the restart type of that name. Raises SpecError naming those there are."""
-    return one_of(RestartType, "restart", word)
+    """Return the restart type of that name; a wrong word is left as it is."""
+    return member_of(RestartType, cast(RestartType, word))
 
 
 def _floats(given: Iterable[float]) -> tuple[float, ...]:
@@ -61,18 +60,22 @@ class Backoff:
 
     def __attrs_post_init__(self) -> None:
         """Refuse delays and jitter that make no sense."""
-        for delay in self.delays:
-            if not (0 <= delay < math.inf):
-                raise SpecError(f"backoff: a delay is a number of seconds >= 0, not {delay!r}")
-        if not 0 <= self.jitter <= 1:
-            raise SpecError(f"backoff: jitter is a share between 0 and 1, not {self.jitter!r}")
+        problems = [
+            f"backoff: a delay is a number of seconds >= 0, not {delay!r}"
+            for delay in self.delays
+            if not is_number(delay, 0)
+        ]
+        if not is_number(self.jitter, 0, 1):
+            problems.append(f"backoff: jitter is a share between 0 and 1, not {self.jitter!r}")
+        if problems:
+            raise SpecError(problems)
 
     @classmethod
     def exponential(
         cls, first: float = 1.0, *, factor: float = 2.0, cap: float = 60.0, jitter: float = 0.0
     ) -> Backoff:
         """Return delays that grow by ``factor`` from ``first`` to ``cap`` seconds."""
-        if not (first > 0 and factor > 1 and first <= cap < math.inf):
+        if not (is_number(cap, 0) and 0 < first <= cap and factor > 1):
             raise SpecError(
                 "backoff: exponential needs 0 < first <= cap and factor > 1, "
                 f"not first={first!r}, factor={factor!r}, cap={cap!r}"
@@ -128,22 +131,29 @@ class Restart:
     min_uptime: float = 1.0
 
     def __attrs_post_init__(self) -> None:
-        """Refuse numbers and words that are out of range."""
-        check_window("restart", self.intensity, self.period)
-        if self.when_exhausted not in ("escalate", "isolate"):
-            raise SpecError(
-                f"restart: when_exhausted is 'escalate' or 'isolate', not {self.when_exhausted!r}"
-            )
-        if not 0 <= self.min_uptime < math.inf:
-            raise SpecError(f"restart: min_uptime is seconds >= 0, not {self.min_uptime!r}")
+        """Refuse numbers and words that are out of range; name them all."""
+        problems = [*_restart_problems(self)]
+        if problems:
+            raise SpecError(problems)
 
 
-def check_window(where: str, intensity: int | None, period: float) -> None:
-    """Raise SpecError unless intensity is None or >= 0 and period is > 0 and finite."""
-    if intensity is not None and (not isinstance(intensity, int) or intensity < 0):
-        raise SpecError(f"{where}: intensity is a whole number >= 0 or None, not {intensity!r}")
-    if not 0 < period < math.inf:
-        raise SpecError(f"{where}: period is a number of seconds > 0, not {period!r}")
+def _restart_problems(restart: Restart) -> Iterable[str]:
+    yield from word_problems(RestartType, "restart", restart.type)
+    if not isinstance(restart.backoff, Backoff):
+        yield f"restart: backoff is a Backoff, not {restart.backoff!r}"
+    yield from window_problems("restart", restart.intensity, restart.period)
+    if restart.when_exhausted not in ("escalate", "isolate"):
+        yield f"restart: when_exhausted is 'escalate' or 'isolate', not {restart.when_exhausted!r}"
+    if not is_number(restart.min_uptime, 0):
+        yield f"restart: min_uptime is seconds >= 0, not {restart.min_uptime!r}"
+
+
+def window_problems(where: str, intensity: int | None, period: float) -> Iterable[str]:
+    """Yield what is wrong with a limit of ``intensity`` restarts in ``period`` seconds."""
+    if intensity is not None and not (isinstance(intensity, int) and is_number(intensity, 0)):
+        yield f"{where}: intensity is a whole number >= 0 or None, not {intensity!r}"
+    if not is_number(period, 0) or not period:
+        yield f"{where}: period is a number of seconds > 0, not {period!r}"
 
 
 OTP = Restart(backoff=NO_BACKOFF, intensity=None)

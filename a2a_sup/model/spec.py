@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import attrs
 
 from a2a_sup.errors import SpecError
-from a2a_sup.model.restarts import Restart, RestartType, RestartWord, check_window
+from a2a_sup.model.restarts import Restart, RestartType, RestartWord, window_problems
 from a2a_sup.model.strategy import AutoShutdown, Strategy, auto_shutdown_of, strategy_of
+from a2a_sup.model.words import is_number, word_problems
 
 NAME_LIMIT = 64
 """Characters in a child's name."""
@@ -78,7 +78,9 @@ def _default_restart(word: RestartWord) -> Restart:
 
 
 def _restart_of(given: Restart | RestartWord) -> Restart:
-    return given if isinstance(given, Restart) else _default_restart(given)
+    # Anything but one of the words is left as it is, to be named with the other mistakes.
+    is_word = isinstance(given, str) and given in RestartType.__members__.values()
+    return _default_restart(given) if is_word else cast(Restart, given)
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
@@ -154,9 +156,12 @@ def _child_problems(spec: ChildSpec) -> Iterable[str]:
         yield f"run is an async function or a SupervisorSpec, not {spec.run!r}"
     if not valid_shutdown(spec.shutdown):
         yield (f"shutdown is seconds >= 0, 'infinity' or 'brutal_kill', not {spec.shutdown!r}")
-    if spec.start_timeout is not None and not 0 < spec.start_timeout < math.inf:
-        yield f"start_timeout is seconds > 0 or None, not {spec.start_timeout!r}"
-    if spec.significant and spec.restart.type is RestartType.PERMANENT:
+    timeout = spec.start_timeout
+    if timeout is not None and (not is_number(timeout, 0) or not timeout):
+        yield f"start_timeout is seconds > 0 or None, not {timeout!r}"
+    if not isinstance(spec.restart, Restart):
+        yield from word_problems(RestartType, "restart", spec.restart)
+    elif spec.significant and spec.restart.type is RestartType.PERMANENT:
         yield "a significant child is transient or temporary, not permanent (OTP: bad_combination)"
 
 
@@ -164,7 +169,7 @@ def valid_shutdown(shutdown: object) -> bool:
     """Return whether ``shutdown`` is a valid shutdown."""
     if isinstance(shutdown, str):
         return shutdown in ("infinity", "brutal_kill")
-    return isinstance(shutdown, int | float) and 0 <= shutdown < math.inf
+    return is_number(shutdown, 0)
 
 
 def _children(given: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
@@ -202,7 +207,6 @@ class SupervisorSpec:
 
     def __attrs_post_init__(self) -> None:
         """Raise SpecError with every mistake of the supervisor and its list of children."""
-        check_window("supervisor", self.intensity, self.period)
         problems = [*_supervisor_problems(self)]
         if problems:
             raise SpecError(problems)
@@ -214,6 +218,22 @@ class SupervisorSpec:
 
 
 def _supervisor_problems(spec: SupervisorSpec) -> Iterable[str]:
+    yield from word_problems(Strategy, "strategy", spec.strategy)
+    yield from word_problems(AutoShutdown, "auto_shutdown", spec.auto_shutdown)
+    yield from window_problems("supervisor", spec.intensity, spec.period)
+    if spec.stop_order not in ("reverse", "parallel"):
+        yield f"supervisor: stop_order is 'reverse' or 'parallel', not {spec.stop_order!r}"
+    limit = spec.max_children
+    if limit is not None and not (isinstance(limit, int) and is_number(limit, 0)):
+        yield f"supervisor: max_children is a whole number >= 0 or None, not {limit!r}"
+    strangers = [child for child in spec.children if not isinstance(child, ChildSpec)]
+    yield from (f"supervisor: a child is a ChildSpec, not {child!r}" for child in strangers)
+    if isinstance(spec.strategy, Strategy) and not strangers:
+        yield from _combination_problems(spec)
+
+
+def _combination_problems(spec: SupervisorSpec) -> Iterable[str]:
+    """Yield what does not fit together, though each part is allowed."""
     names = set[str]()
     for child in spec.children:
         if child.name in names:
@@ -221,16 +241,12 @@ def _supervisor_problems(spec: SupervisorSpec) -> Iterable[str]:
         names.add(child.name)
         if problem := significance_problem(spec, child):
             yield problem
-    if spec.stop_order not in ("reverse", "parallel"):
-        yield f"supervisor: stop_order is 'reverse' or 'parallel', not {spec.stop_order!r}"
-    if spec.strategy.grouped and spec.stop_order != "reverse":
+    if spec.strategy.grouped and spec.stop_order == "parallel":
         yield f"supervisor: {spec.strategy} stops in reverse order"
     if spec.dynamic and spec.children:
         yield "supervisor: a dynamic supervisor starts without children"
     if not spec.dynamic and (spec.template is not None or spec.max_children is not None):
         yield "supervisor: template and max_children belong to a dynamic supervisor"
-    if spec.max_children is not None and spec.max_children < 0:
-        yield f"supervisor: max_children is a number >= 0 or None, not {spec.max_children!r}"
     if _depth(spec) > DEPTH_LIMIT:
         yield f"supervisor: at most {DEPTH_LIMIT} supervisors inside each other"
 

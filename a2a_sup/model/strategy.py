@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
-from a2a_sup.model.words import one_of
+from a2a_sup.model.words import member_of
 
 T = TypeVar("T")
 
@@ -42,13 +42,13 @@ AutoShutdownWord = Literal["never", "any_significant", "all_significant"]
 
 
 def strategy_of(word: StrategyWord | Strategy) -> Strategy:
-    """Return the strategy of that name. Raises SpecError naming those there are."""
-    return one_of(Strategy, "strategy", word)
+    """Return the strategy of that name; a wrong word is left to be named with other mistakes."""
+    return member_of(Strategy, cast(Strategy, word))
 
 
 def auto_shutdown_of(word: AutoShutdownWord | AutoShutdown) -> AutoShutdown:
-    """Return the auto_shutdown of that name. Raises SpecError naming those there are."""
-    return one_of(AutoShutdown, "auto_shutdown", word)
+    """Return the auto_shutdown of that name; a wrong word is left as it is."""
+    return member_of(AutoShutdown, cast(AutoShutdown, word))
 
 
 def members(strategy: Strategy, children: Sequence[T], ended: T) -> Sequence[T]:
