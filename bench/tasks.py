@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import attrs
@@ -27,7 +27,14 @@ def resident() -> int:
     return pages * 4096
 
 
-# --- crash to running again ------------------------------------------------------------------------
+# --- crash to running again ---------------------------------------------------------------------
+
+
+async def crash(task_status: trio.TaskStatus[None]) -> None:
+    """Start, live for one tick, crash."""
+    task_status.started()
+    await trio.lowlevel.checkpoint()
+    raise ValueError
 
 
 async def bare_restarts(count: int) -> float:
@@ -37,9 +44,7 @@ async def bare_restarts(count: int) -> float:
     async def child(*, task_status: trio.TaskStatus[None]) -> None:
         with trio.CancelScope():
             try:
-                task_status.started()
-                await trio.lowlevel.checkpoint()
-                raise ValueError
+                await crash(task_status)
             except ValueError as exc:
                 await send.send(exc)
 
@@ -96,10 +101,10 @@ async def growth(count: int) -> list[float]:
     spec = supervisor("app", [task("crasher", child, restart=policy)], intensity=HUGE, period=1e9)
     async with open_tree(spec):
         await done.wait()
-    return [(b - a) / (count // 10) for a, b in zip(marks, marks[1:], strict=False)]
+    return [(b - a) / (count // 10) for a, b in itertools.pairwise(marks)]
 
 
-# --- many parked children ----------------------------------------------------------------------------
+# --- many parked children -----------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -157,6 +162,3 @@ async def tree_parked(count: int) -> Parked:
         used = resident() - memory
         stopping = cpu()
     return Parked(used / count, (started - begin) / count, (cpu() - stopping) / count)
-
-
-Measure = Callable[[int], Awaitable[float]]

@@ -1,0 +1,144 @@
+"""``python -m bench [NAME ...]``: measure, and print figures beside their floors.
+
+Each figure stands beside what bare Trio or bare Python needs for the same, measured in the same
+run, one after the other and several times. Medians; the ratio is what to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+import trio
+
+from bench import embedded, processes, tasks
+
+REPEATS = 7
+
+
+def row(what: str, ours: str, floor: str = "", ratio: str = "", bound: str = "") -> None:
+    """Print one line of the table."""
+    print(f"{what:<52} {ours:>12} {floor:>12} {ratio:>8}   {bound}", flush=True)
+
+
+def restart() -> None:
+    """Crash to running again, acknowledged, with events on and no backoff."""
+    bare, ours = [], []
+    for _ in range(REPEATS):
+        bare.append(trio.run(tasks.bare_restarts, 5_000))
+        ours.append(trio.run(tasks.tree_restarts, 5_000))
+    ratio = statistics.median(ours) / statistics.median(bare)
+    row(
+        "task: crash to running again, CPU us",
+        f"{statistics.median(ours) * 1e6:.1f}",
+        f"{statistics.median(bare) * 1e6:.1f}",
+        f"{ratio:.2f}",
+        "<= 1.3 x nursery.start with a scope",
+    )
+    tenths = trio.run(tasks.growth, 100_000)
+    row(
+        "the same, last tenth of 100,000 under a huge limit",
+        f"{tenths[-1] * 1e6:.1f}",
+        f"{tenths[0] * 1e6:.1f}",
+        f"{tenths[-1] / tenths[0]:.2f}",
+        "flat: beside the first tenth",
+    )
+
+
+def parked() -> None:
+    """100,000 parked children under one dynamic supervisor."""
+    ours, bare = _alone("tree_parked", 100_000), _alone("bare_parked", 100_000)
+    names = ("memory, bytes", "start, CPU us", "stop, CPU us")
+    for name, one, other, bound in zip(names, ours, bare, (1.5, 3, 3), strict=True):
+        row(
+            f"100,000 parked children, each: {name}",
+            f"{one:.1f}",
+            f"{other:.1f}",
+            f"{one / other:.2f}",
+            f"<= {bound} x a task with a scope",
+        )
+    few = _alone("tree_parked", 10_000)
+    row(
+        "start of one of 100,000 beside one of 10,000, CPU us",
+        f"{ours[1]:.1f}",
+        f"{few[1]:.1f}",
+        f"{ours[1] / few[1]:.2f}",
+        "linear",
+    )
+
+
+def _alone(function: str, count: int) -> tuple[float, float, float]:
+    """Measure in a process of its own: memory that was used before would be used again."""
+    program = (
+        "import trio; from bench import tasks; "
+        f"found = trio.run(tasks.{function}, {count}); "
+        "print(found.memory, found.start * 1e6, found.stop * 1e6)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    memory, start, stop = map(float, done.stdout.split())
+    return memory, start, stop
+
+
+def replace() -> None:
+    """SIGKILL of a process to its replacement, no backoff."""
+    bare, ours = [], []
+    for _ in range(3):
+        bare.append(embedded.bare_replacement(60))
+        ours.append(trio.run(embedded.tree_replacement, 60))
+    one, other = statistics.median(ours) * 1e3, statistics.median(bare) * 1e3
+    row(
+        "process: kill -9 to replaced, ms",
+        f"{one:.2f}",
+        f"{other:.2f}",
+        f"{one / other:.2f}",
+        f"bare + 2 ms = {other + 2:.2f}",
+    )
+
+
+def capture() -> None:
+    """One million lines of 100 bytes from one child."""
+    found = [trio.run(embedded.captured, 1_000_000) for _ in range(3)]
+    row(
+        "1,000,000 lines captured, MB/s",
+        f"{statistics.median(f[0] for f in found):.0f}",
+        bound=">= 200",
+    )
+    row("bytes lost of them", str(max(f[1] for f in found)), bound="0")
+
+
+def program() -> None:
+    """The program with hundreds of processes."""
+    for count in (50, 200, 500):
+        taken = statistics.median(processes.up(count) for _ in range(3))
+        row(f"{count} processes up from launch, s", f"{taken:.2f}", bound="< 2.0 for 500")
+    taken = statistics.median(processes.stopped(200) for _ in range(3))
+    row("200 processes stopped, s", f"{taken:.2f}", bound="< 0.3")
+    taken = processes.stopped_deaf(200, 2)
+    row("200 that ignore SIGTERM, stop timeout 2 s, s", f"{taken:.2f}", bound="< 3")
+    share, resident = processes.idle(200, 20)
+    row("200 idle: share of a core, %", f"{share * 100:.2f}", bound="< 0.2")
+    row("200 idle: resident with the guardian, MB", f"{resident:.1f}", bound="< 60")
+
+
+MEASURES: dict[str, Callable[[], None]] = {
+    function.__name__: function for function in (restart, parked, replace, capture, program)
+}
+
+
+def main() -> None:
+    """Measure what the command line names; everything by default."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("only", nargs="*", choices=[[], *MEASURES], default=list(MEASURES))
+    chosen = parser.parse_args().only
+    print(f"Python {platform.python_version()}, trio {version('trio')}, {platform.machine()}\n")
+    row("what", "a2a_sup", "floor", "ratio", "aim")
+    for name in chosen:
+        MEASURES[name]()
+
+
+main()
