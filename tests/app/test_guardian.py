@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -88,18 +89,18 @@ class Supervised:
         self.start(prefix, commands)
 
     def start(self, prefix: tuple[str, ...], commands: list[list[str]]) -> None:
-        self.output = (self.directory.parent / f"{self.directory.name}.out").open("a+")
+        handle, self.output = tempfile.mkstemp(dir=self.directory.parent)
         self.process = subprocess.Popen(
             [*prefix, sys.executable, GUARDED, self.directory, *map(json.dumps, commands)],
-            stdout=self.output,
+            stdout=handle,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
+        os.close(handle)
 
     def lines(self) -> list[str]:
-        self.output.seek(0)
-        return self.output.read().splitlines()
+        return Path(self.output).read_text().splitlines()
 
     def started(self) -> list[int]:
         words = [line.split() for line in self.lines() if line.startswith("started ")]
@@ -125,7 +126,6 @@ class Supervised:
             os.kill(self.pid(), signal.SIGKILL)
         self.process.kill()
         self.process.wait()
-        self.output.close()
         for tag in self.tags.values():
             for pid in pids_with(tag):
                 with suppress(ProcessLookupError):
