@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import attrs
+
 from a2a_sup.app.settings import (
     ChildConfig,
     Config,
@@ -90,7 +92,7 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
             "handshake": config.handshake,
             "handshake_timeout": config.handshake_timeout,
         }
-    return make(
+    spec = make(
         config.name,
         config.argv,
         cwd=config.cwd,
@@ -113,6 +115,8 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
         tags=config.tags,
         **options,
     )
+    # Variables are where secrets come from: snapshots show the command as the file has it.
+    return attrs.evolve(spec, info={**spec.info, "command": list(config.written)})
 
 
 def _logs(settings: LogSettings, directory: Path | None) -> LogFiles | None:

@@ -94,7 +94,7 @@ def run(file: Path, state_dir: Path | None, log_format: str, log_level: str) -> 
         _fail(f"a2a-sup: {exc}", EX_FAILED)
 
 
-@main.command()
+@main.command(short_help="Say what is wrong with FILE; start nothing.")
 @click.argument("file", type=FILE)
 def check(file: Path) -> None:
     """Say what is wrong with FILE, every mistake on a line of its own; start nothing.

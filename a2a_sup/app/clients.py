@@ -89,7 +89,13 @@ def server_fields(entry: Value) -> Fields:
     """Read a server that is a command: the fields of a process, and ``extra``."""
     read = read_keys(entry, _KEYS)
     # What was refused is missing. The rest is read on, for its own mistakes.
-    fields: Fields = {"argv": (read.get("command", ""), *read.get("args", ()))}
+    fields: Fields = {
+        "argv": (read.get("command", ""), *read.get("args", ())),
+        "written": (
+            *((entry.raw["command"],) if "command" in read else ()),
+            *(entry.raw["args"] if "args" in read else ()),
+        ),
+    }
     for key, field in _FIELDS.items():
         if key in read:
             fields[field] = read[key]

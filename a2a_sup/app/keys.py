@@ -61,6 +61,11 @@ def command(value: Value) -> tuple[str, ...]:
     return argv
 
 
+def words_of(command: str | list[str]) -> tuple[str, ...]:
+    """Return the words of a command that ``command`` has read, variables not replaced."""
+    return tuple(shlex.split(command) if isinstance(command, str) else command)
+
+
 def _split(value: Value) -> list[str]:
     try:
         return shlex.split(text(value))

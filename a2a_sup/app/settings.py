@@ -38,7 +38,8 @@ class ProcessConfig:
 
     Attributes:
         name: the child's name.
-        argv: the command, variables replaced.
+        argv: the command, variables replaced: what is run. It may hold secrets.
+        written: the command as the file has it: what is shown. Not compared: what is run counts.
         cwd: the directory it runs in.
         env: variables added to what it inherits; they win over those of ``env_file``.
         inherit_env: ``"all"``, or the names of the supervisor's variables that it inherits.
@@ -60,9 +61,10 @@ class ProcessConfig:
     """
 
     name: str
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = attrs.field(repr=False)
     cwd: str
     restart: Restart
+    written: tuple[str, ...] = attrs.field(default=(), eq=False)
     env: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     inherit_env: Inherited = "all"
     env_file: str | None = None

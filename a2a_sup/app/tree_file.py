@@ -21,6 +21,7 @@ from a2a_sup.app.keys import (
     ROOT_KEYS,
     SUPERVISOR_KEYS,
     SWITCHES,
+    words_of,
 )
 from a2a_sup.app.problems import Problem, shown
 from a2a_sup.app.settings import (
@@ -216,7 +217,8 @@ def _process_fields(entry: Value, kind: str) -> Fields:
     unknown_keys(entry, (*keys, *SWITCHES))
     fields = read_keys(entry, keys)
     # A command that was refused is missing. The rest is read on, for its own mistakes.
-    return {"argv": fields.pop(kind, ()), **fields}
+    written = words_of(entry.raw[kind]) if kind in fields else ()
+    return {"argv": fields.pop(kind, ()), "written": written, **fields}
 
 
 def _is_disabled(entry: Value) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from a2a_sup.app.config import Config, build, build_child, read_config
+from a2a_sup.app.settings import ProcessConfig
 from a2a_sup.errors import SpecError
 from a2a_sup.model.restarts import Backoff
 from a2a_sup.model.spec import SupervisorSpec
@@ -85,3 +86,24 @@ def test_every_child_that_this_installation_cannot_run_is_named(
         "child 'time': it nee",
         "child 'a': it needs ",
     ]
+
+
+def test_a_secret_in_a_command_is_run_and_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "tree.toml"
+    file.write_text("[children.a]\ncommand = 'serve --key ${KEY}'")
+    config = read_config(file, {"KEY": "hidden"})
+    (child,) = config.root.children
+    assert isinstance(child, ProcessConfig)
+    assert child.argv == ("serve", "--key", "hidden")
+    spec: Any = build(config, logs_dir=None)
+    assert spec.run.children[0].info["command"] == ["serve", "--key", "${KEY}"]
+    assert "hidden" not in repr(config)
+
+
+def test_a_secret_in_the_arguments_of_a_client_file_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / ".mcp.json"
+    file.write_text('{"mcpServers": {"a": {"command": "serve", "args": ["${KEY}"]}}}')
+    config = read_config(file, {"KEY": "hidden"})
+    spec: Any = build(config, logs_dir=None)
+    assert spec.run.children[0].info["command"] == ["serve", "${KEY}"]
+    assert "hidden" not in repr(config)
