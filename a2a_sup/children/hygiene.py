@@ -30,7 +30,7 @@ import trio
 
 from a2a_sup.children import linux
 from a2a_sup.children.logs import LogBook
-from a2a_sup.children.marks import carry, mark_of, marks_on, new_instance
+from a2a_sup.children.marks import carry, instance_of, mark_of, marks_on, new_instance
 from a2a_sup.children.spawning import Spawner
 from a2a_sup.errors import A2ASupError
 
@@ -113,6 +113,10 @@ class ProcessHost:
         self._ended: dict[int, int | None] = {}
         """The marks whose processes are being killed, and which session they began in."""
         self._forbidden = set[int]()
+        self._heirs = {os.getpid(), 1, *linux.ancestors()}
+        """Who may inherit orphans. If one of them ends, it is another of them."""
+        self._foreign = dict[int, int]()
+        """Processes that carry none of our marks and so never will, by pid and identity."""
         self._next_round: _Round | None = None
 
     async def serve(self) -> None:
@@ -180,13 +184,26 @@ class ProcessHost:
             elif session in living or linux.is_zombie(pid):
                 continue
             else:
-                marks = marks_on(pid)
+                marks = self._marks_of_ours(pid)
                 if not self._is_condemned(pid, marks):
                     continue
             if not self._kill(pid):
                 for mark in marks & self._ended.keys():
                     survivors[mark].add(pid)
         return survivors
+
+    def _marks_of_ours(self, pid: int) -> frozenset[int]:
+        """Return the marks of this host on a process.
+
+        A system's services are among the orphans in somebody's program: they are looked at once.
+        """
+        identity = linux.identity_of(pid)
+        if identity is not None and self._foreign.get(pid) == identity:
+            return frozenset()
+        marks = frozenset(mark for mark in marks_on(pid) if instance_of(mark) == self._instance)
+        if identity is not None and not marks:
+            self._foreign[pid] = identity
+        return marks
 
     def _kill(self, pid: int) -> bool:
         """Kill a process, and return whether it is dead by now."""
@@ -205,10 +222,9 @@ class ProcessHost:
         two forks at the same time. Our children's processes never are in our session.
         """
         own = os.getsid(0)
-        leaders = set(self._alive.values())
-        for pid in self._orphans():
+        for pid in self._orphans().difference(self._alive.values()):
             session = linux.session_of(pid)
-            if pid not in leaders and session not in (own, None):
+            if session not in (own, None):
                 yield pid, session
 
     def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:  # noqa: ARG002
@@ -218,8 +234,7 @@ class ProcessHost:
         if not os.access("/proc/1/task", os.R_OK):
             # Other users' processes are hidden (hidepid), and with them who inherits orphans.
             return set(linux.all_pids())
-        heirs = {os.getpid(), 1, *linux.ancestors()}
-        return set().union(*map(linux.children_of, heirs))
+        return set().union(*map(linux.children_of, self._heirs))
 
 
 class OwningHost(ProcessHost):
@@ -260,7 +275,7 @@ class OwningHost(ProcessHost):
             elif linux.is_zombie(pid):
                 dead.add(pid)
         for pid in [*dead & self._zombies][:BURIED_PER_TICK]:
-            if not any(self._alive.get(mark, 0) is None for mark in marks_on(pid)):
+            if not any(self._alive.get(mark, 0) is None for mark in self._marks_of_ours(pid)):
                 linux.reap(pid)
         self._zombies = frozenset(dead)
 

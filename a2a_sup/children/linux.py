@@ -131,6 +131,14 @@ def session_of(pid: int) -> int | None:
         return None
 
 
+def identity_of(pid: int) -> int | None:
+    """Return a number that another process with the same pid would not have; None if it is gone."""
+    try:
+        return os.stat(f"/proc/{pid}").st_ino  # noqa: PTH116
+    except OSError:
+        return None
+
+
 def command_line(pid: int) -> str:
     """Return what a process was started as, for messages; its short name if it hides that."""
     words = read(f"/proc/{pid}/cmdline").rstrip(b"\0").replace(b"\0", b" ")

@@ -98,7 +98,9 @@ def spawn(command: Command, mark: int, stdio: tuple[int, int, int]) -> subproces
     shim = _limiting_shim(command)
     arguments = [*shim, program, *command.argv[1:]] if shim else [*command.argv]
     try:
-        if shim and identity:
+        if shim:
+            # Behind a shim the kernel's own answer would come too late.
+            _check_interpreter(program)
             _check_access(program, identity)
         with inherited(mark):
             process = subprocess.Popen(  # noqa: S603 - running commands is what this is for
@@ -114,6 +116,7 @@ def spawn(command: Command, mark: int, stdio: tuple[int, int, int]) -> subproces
                 **identity,
             )
     except (OSError, subprocess.SubprocessError) as exc:
+        _check_interpreter(program)
         where = f"cwd {cwd}" if cwd and getattr(exc, "filename", None) == cwd else program
         raise CannotRun(f"{where}: {_reason(exc)}") from exc
     if command.nice is not None:
@@ -172,32 +175,36 @@ def _directory(cwd: str | None) -> str | None:
 
 def _program(name: str, environment: dict[str, str], cwd: str | None) -> str:
     """Return the program's absolute path, as the kernel will find it from ``cwd``."""
-    base = Path(cwd or ".").absolute()
     if "/" in name:
-        candidates = [base / name]
+        paths = [_absolute(name, cwd)]
     else:
-        candidates = [base / folder / name for folder in os.get_exec_path(environment)]
-    found = [path for path in candidates if path.exists()]
-    if not found:
-        where = name if "/" not in name else str(candidates[0])
-        raise CannotRun(f"{where}: no such file" + (" in PATH" if "/" not in name else ""))
-    for path in found:
-        if path.is_file() and os.access(path, os.X_OK):
-            _check_interpreter(path)
-            return str(path)
-    raise CannotRun(f"{found[0]}: not executable")
+        folders = os.get_exec_path(environment)
+        paths = [_absolute(f"{folder}/{name}", cwd) for folder in folders]
+    refused = None
+    for path in paths:
+        if os.access(path, os.X_OK) and Path(path).is_file():
+            return path
+        if refused is None and Path(path).exists():
+            refused = path
+    if refused is not None:
+        raise CannotRun(f"{refused}: not executable")
+    raise CannotRun(f"{paths[0]}: no such file" if "/" in name else f"{name}: no such file in PATH")
 
 
-def _check_interpreter(path: Path) -> None:
+def _absolute(path: str, cwd: str | None) -> str:
+    return path if path.startswith("/") else str(Path(cwd or ".").absolute() / path)
+
+
+def _check_interpreter(program: str) -> None:
     """Refuse a script whose interpreter is missing: the kernel only says "no such file"."""
     try:
-        with path.open("rb") as file:
+        with Path(program).open("rb") as file:
             first = file.read(256).split(b"\n")[0]
     except OSError:
         return
     words = first[2:].split() if first.startswith(b"#!") else []
     if words and not Path(os.fsdecode(words[0])).exists():
-        raise CannotRun(f"{path}: its interpreter {os.fsdecode(words[0])} does not exist")
+        raise CannotRun(f"{program}: its interpreter {os.fsdecode(words[0])} does not exist")
 
 
 def _reason(error: Exception) -> str:
@@ -274,12 +281,14 @@ def _limiting_shim(command: Command) -> list[str]:
 
 
 def _check_access(program: str, identity: dict[str, Any]) -> None:
-    """Refuse a program that the user may not run: behind a shim the kernel's answer is lost."""
+    """Refuse a program that its user may not run."""
+    if not identity:
+        return
     test = subprocess.run(  # noqa: S603
         ["/usr/bin/test", "-x", program], **identity, cwd="/", check=False
     )
     if test.returncode:
-        raise CannotRun(f"{program}: permission denied for uid {identity['user']}")
+        raise CannotRun(f"{program}: permission denied")
 
 
 def _favour(process: subprocess.Popen[bytes], nice: int) -> None:

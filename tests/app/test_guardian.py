@@ -100,7 +100,8 @@ class Supervised:
         os.close(handle)
 
     def lines(self) -> list[str]:
-        return Path(self.output).read_text().splitlines()
+        whole, _, _ = Path(self.output).read_text().rpartition("\n")
+        return whole.splitlines()
 
     def started(self) -> list[int]:
         words = [line.split() for line in self.lines() if line.startswith("started ")]
