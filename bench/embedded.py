@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 from a2a_sup import NO_BACKOFF, Restart, events, open_tree, supervisor
+from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.logs import LogFiles
+from a2a_sup.children.marks import new_instance
 from a2a_sup.children.process import process
 
 LINE = "x" * 99
@@ -36,6 +38,12 @@ def bare_replacement(count: int) -> float:
     child.kill()
     child.wait()
     return statistics.median(taken)
+
+
+async def program_replacement(count: int) -> float:
+    """Return what ``tree_replacement`` does, with the process host of ``a2a-sup run``."""
+    own_processes(new_instance())
+    return await tree_replacement(count)
 
 
 async def tree_replacement(count: int) -> float:
