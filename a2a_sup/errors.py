@@ -88,9 +88,9 @@ class NotSupported(CallError):
 
 
 class WouldDeadlock(CallError):
-    """A child called, from its own start, the supervisor that is waiting for that start to end.
+    """A child called the supervisor that is waiting for this very child to start, or to stop.
 
-    Acknowledge first (``task_status.started()``), then call.
+    In its start: acknowledge first (``task_status.started()``), then call.
     """
 
 

@@ -1,6 +1,7 @@
 """Helpers for the tests of programs that embed a tree.
 
 - :class:`ScriptedChild`: a child that a test steers, and that counts its live incarnations;
+  :func:`scripted` makes several;
 - :class:`Recorder`: the events of a tree, in order, without waiting for them;
 - :func:`run_virtual`: ``trio.run`` on a clock that jumps, so that a test of minutes takes none.
 """
@@ -172,6 +173,12 @@ class ScriptedChild:
 
     def _note(self, word: str) -> None:
         self.log.append(f"{self.name} {word}")
+
+
+def scripted(names: str, **options: Any) -> list[ScriptedChild]:
+    """Return a child for each word of ``names``; all write to one log."""
+    log: list[str] = []
+    return [ScriptedChild(name, log=log, **options) for name in names.split()]
 
 
 @attrs.define(eq=False)

@@ -247,8 +247,8 @@ def _combination_problems(spec: SupervisorSpec) -> Iterable[str]:
         yield "supervisor: a dynamic supervisor starts without children"
     if not spec.dynamic and (spec.template is not None or spec.max_children is not None):
         yield "supervisor: template and max_children belong to a dynamic supervisor"
-    if _depth(spec) > DEPTH_LIMIT:
-        yield f"supervisor: at most {DEPTH_LIMIT} supervisors inside each other"
+    if problem := depth_problem(spec):
+        yield f"supervisor: {problem}"
 
 
 def significance_problem(supervisor: SupervisorSpec, child: ChildSpec) -> str | None:
@@ -258,6 +258,13 @@ def significance_problem(supervisor: SupervisorSpec, child: ChildSpec) -> str | 
             f"child {child.name!r}: significant needs a supervisor whose auto_shutdown is "
             "any_significant or all_significant"
         )
+    return None
+
+
+def depth_problem(spec: SupervisorSpec, above: int = 0) -> str | None:
+    """Return what is wrong with the depth of a tree, ``above`` supervisors lower, or None."""
+    if above + _depth(spec) > DEPTH_LIMIT:
+        return f"at most {DEPTH_LIMIT} supervisors inside each other"
     return None
 
 

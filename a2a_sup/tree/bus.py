@@ -20,12 +20,13 @@ class Bus:
         now: returns the time on Trio's clock, as ``trio.current_time`` does but faster.
     """
 
-    __slots__ = ("_closed", "_subscriptions", "now", "seq")
+    __slots__ = ("_closed", "_serial", "_subscriptions", "now", "seq")
 
     def __init__(self) -> None:
         """Start before the first event."""
         self.seq = 0
         self.now = trio.lowlevel.current_clock().current_time
+        self._serial = 0
         self._closed = False
         # Weak: a subscription that its owner dropped must not collect events for ever.
         self._subscriptions: list[weakref.ref[Subscription]] = []
@@ -40,6 +41,11 @@ class Bus:
             subscription = reference()
             if subscription is not None:
                 subscription.put(made)
+
+    def next_serial(self) -> int:
+        """Return a number for a dynamic child, one that no child of the tree has had."""
+        self._serial += 1
+        return self._serial
 
     def subscribe(self, capacity: int) -> Subscription:
         """Return a subscription to all events from now on."""
@@ -131,12 +137,12 @@ class Subscription:
         Raises:
             trio.BusyResourceError: another task is waiting already.
         """
-        if self._reader is not None:
-            raise trio.BusyResourceError("another task is reading this subscription")
         await trio.lowlevel.checkpoint()
         while not self._held:
             if self._ended:
                 raise StopAsyncIteration
+            if self._reader is not None:
+                raise trio.BusyResourceError("another task is reading this subscription")
             self._reader = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         if self._dropped:

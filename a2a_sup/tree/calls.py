@@ -25,7 +25,7 @@ from a2a_sup.errors import (
     TooManyChildren,
 )
 from a2a_sup.model.snapshot import ChildSnapshot
-from a2a_sup.model.spec import ChildSpec, significance_problem
+from a2a_sup.model.spec import ChildSpec, SupervisorSpec, depth_problem, significance_problem
 from a2a_sup.model.states import ALIVE, State
 from a2a_sup.tree.plan import Plan
 
@@ -100,10 +100,16 @@ class Request:
 
 
 def start_child(spec: ChildSpec) -> Request:
-    """Return the call that adds a child and starts it."""
+    """Return the call that adds a child and starts it.
+
+    Raises:
+        SpecError: ``spec`` is no specification.
+    """
+    if not isinstance(spec, ChildSpec):
+        raise SpecError(f"a child is a ChildSpec (task, supervisor, ...), not {spec!r}")
 
     def handle(supervisor: Supervisor, request: Request) -> None:
-        problem = significance_problem(supervisor.spec, spec)
+        problem = significance_problem(supervisor.spec, spec) or _depth_problem(supervisor, spec)
         if problem:
             request.fail(SpecError(problem))
         elif supervisor.spec.dynamic:
@@ -112,6 +118,14 @@ def start_child(spec: ChildSpec) -> Request:
             _start_static(supervisor, request, spec)
 
     return Request(handle, spec.name)
+
+
+def _depth_problem(supervisor: Supervisor, spec: ChildSpec) -> str | None:
+    if not isinstance(spec.run, SupervisorSpec):
+        return None
+    above = len(supervisor.path.split("/")) + 1 if supervisor.path else 1
+    problem = depth_problem(spec.run, above)
+    return None if problem is None else f"child {spec.name!r}: {problem}"
 
 
 def start_from_template(args: tuple[Any, ...]) -> Request:
@@ -123,11 +137,11 @@ def start_from_template(args: tuple[Any, ...]) -> Request:
             request.fail(NotSupported(supervisor.path, "this supervisor has no template"))
             return
         try:
-            spec = template(*args)
+            start = start_child(template(*args))
         except Exception as exc:  # noqa: BLE001 - the caller's own function: the caller's error
             request.fail(exc)
-            return
-        start_child(spec).handler(supervisor, request)
+        else:
+            start.handler(supervisor, request)
 
     return Request(handle, "")
 

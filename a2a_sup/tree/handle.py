@@ -240,15 +240,17 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _refuse_deadlock(target: Supervisor) -> None:
-    """Raise if ``target`` can answer only after a start that this very task is part of."""
+    """Raise if ``target`` can answer only after a start or stop that waits for this very task."""
     task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-    starting = {incarnation.task: incarnation for incarnation in target.blocked_by()}
-    while starting and task is not None:
-        if task in starting:
+    blocking = {incarnation.task: incarnation for incarnation in target.blocked_by()}
+    while blocking and task is not None:
+        if task in blocking:
+            path = blocking[task].path
+            if blocking[task].is_asked:
+                raise WouldDeadlock(target.path, f"waits for {path} to stop, which called it")
             raise WouldDeadlock(
                 target.path,
-                f"waits for {starting[task].path} to start, which called it; "
-                "call task_status.started() first",
+                f"waits for {path} to start, which called it; call task_status.started() first",
             )
         nursery = task.parent_nursery
         task = None if nursery is None else nursery.parent_task

@@ -22,7 +22,7 @@ class Loop:
     """The order of a supervisor's work. It decides nothing about children.
 
     A request to stop comes before everything; then the plan; then messages, unless the plan is
-    exclusive. The only place that waits is ``_park``.
+    exclusive. Only a turn with none of these waits.
 
     Attributes:
         mail: messages and timers.
@@ -72,10 +72,14 @@ class Loop:
         # Shielded from the moment it stops: the stopping itself must not be cancelled.
         with trio.CancelScope() as shield:
             while not self.is_over:
-                # Ends when a timer is due. A scope for each wait would cost more than the wait.
-                with trio.CancelScope() as alarm:
-                    while not self.is_over:
-                        await self._turn(shield, alarm)
+                try:
+                    # Ends when a timer is due. A scope for each wait costs more than the wait.
+                    with trio.CancelScope() as alarm:
+                        while not self.is_over:
+                            await self._turn(alarm)
+                except trio.Cancelled:
+                    shield.shield = True
+                    self._on_cancelled()
 
     def follow(self, plan: Plan) -> None:
         """Carry out ``plan`` from now on, in place of any other."""
@@ -106,7 +110,7 @@ class Loop:
         plan = self._plan
         return plan.waiting if plan is not None and plan.is_exclusive else ()
 
-    async def _turn(self, shield: trio.CancelScope, alarm: trio.CancelScope) -> None:
+    async def _turn(self, alarm: trio.CancelScope) -> None:
         """Do the next thing that can be done, or wait until there is one."""
         self.mail.run_due(self._now())
         if self._stop_requested and not self._is_stopping:
@@ -117,22 +121,13 @@ class Loop:
             self._plan = None
             plan.done(plan)
         elif not self.mail or (plan is not None and plan.is_exclusive):
-            await self._park(shield, alarm)
+            if alarm.deadline != self.mail.next_due:
+                alarm.deadline = self.mail.next_due
+            await self.mail.park()
         elif self._is_fenced():
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            await trio.lowlevel.checkpoint()
         else:
             self.mail.handle_next()
-
-    async def _park(self, shield: trio.CancelScope, alarm: trio.CancelScope) -> None:
-        if alarm.deadline != self.mail.next_due:
-            alarm.deadline = self.mail.next_due
-        try:
-            await self.mail.park()
-        except trio.Cancelled:
-            if alarm.cancel_called:
-                raise
-            shield.shield = True
-            self._on_cancelled()
 
     def _is_fenced(self) -> bool:
         fresh = self._fresh

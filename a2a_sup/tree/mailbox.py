@@ -39,8 +39,9 @@ class Mailbox:
         self.wake()
 
     def post_first(self, handler: Handler, subjects: Iterable[Any]) -> None:
-        """Put messages before all others, keeping their order."""
+        """Put messages before all others, keeping their order, and wake the task."""
         self._inbox.extendleft((handler, subject) for subject in reversed([*subjects]))
+        self.wake()
 
     def handle_next(self) -> None:
         """Take the first message and handle it."""

@@ -170,8 +170,13 @@ class Record:
 
     @property
     def is_present(self) -> bool:
-        """Whether it is alive or about to be restarted (for all_significant)."""
-        return self.current is not None or self.state is State.BACKING_OFF
+        """Whether it is alive or about to be started (for all_significant)."""
+        return self.current is not None or self.state in (State.BACKING_OFF, State.PENDING)
+
+    @property
+    def awaits_restart(self) -> bool:
+        """Whether its last end was decided upon, and the decision was to start it again."""
+        return self.current is None and self.state is State.BACKING_OFF
 
     def touch(self) -> None:
         """Spoil the picture.
@@ -186,7 +191,8 @@ class Record:
     def picture(self) -> ChildSnapshot:
         """Return the child as an immutable value; the same object until something changed."""
         if self._picture is None:
-            run = self.current
+            # What an incarnation said of itself is true only while it lives.
+            run = None if self.current is None or self.current.is_over else self.current
             self._picture = ChildSnapshot(
                 name=self.name,
                 path=self.path,

@@ -37,6 +37,12 @@ class Owner(Protocol):
     def ended(self, incarnation: Incarnation, reason: Reason, error: Exception | None) -> None:
         """The function is over, for whatever reason."""
 
+    def interrupted(self, incarnation: Incarnation) -> None:
+        """Something that is no crash, such as KeyboardInterrupt, ends the function and the tree."""
+
+    def held_up(self, incarnation: Incarnation) -> None:
+        """Nothing but stuck descendants keeps the nested supervisor that it runs from ending."""
+
     def said_ready(self, incarnation: Incarnation) -> None:
         """The child said whether it is ready."""
 
@@ -143,9 +149,10 @@ class Incarnation:
         """Return the event of the polite request, and promise to heed it."""
         if self._stop_request is None:
             self._stop_request = trio.Event()
-            if self.is_asked:
+            if self.is_asked:  # and cancelled already: it came too late to be asked
                 self._stop_request.set()
-            self.on_stop(self._stop_request.set)
+            else:
+                self.on_stop(self._stop_request.set)
         return self._stop_request
 
     # --- what its supervisor does -----------------------------------------------------------------
@@ -170,8 +177,14 @@ class Incarnation:
         self.scope.deadline = gone_by
         return gone_by
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its time to start is over and it has not acknowledged."""
+        timeout = self.record.spec.start_timeout
+        return timeout is not None and not self.is_acknowledged and self.scope.cancel_called
+
     def _acknowledge(self) -> None:
-        if self.is_over:
+        if self.is_over or (self.is_late and not self.is_asked):
             return
         self.is_acknowledged = True
         if not self.is_asked:
@@ -191,9 +204,14 @@ async def run(incarnation: Incarnation, body: ChildFunction) -> None:
             await body(incarnation)
     except Exception as exc:  # noqa: BLE001 - whatever user code raises is its crash
         error = exc
-    incarnation.is_over = True
-    incarnation.task = None
-    incarnation.owner.ended(incarnation, verdict(incarnation, error), error)
+    except BaseException:
+        # KeyboardInterrupt and SystemExit are no crash of a child: they end the whole tree.
+        incarnation.owner.interrupted(incarnation)
+        raise
+    finally:
+        incarnation.is_over = True
+        incarnation.task = None
+        incarnation.owner.ended(incarnation, verdict(incarnation, error), error)
 
 
 def verdict(incarnation: Incarnation, error: Exception | None) -> Reason:
@@ -206,8 +224,8 @@ def verdict(incarnation: Incarnation, error: Exception | None) -> Reason:
         return IGNORED
     if error is not None:
         return attrs.evolve(reason_of(error), kind=ReasonKind.START_FAILED)
-    timeout = incarnation.record.spec.start_timeout
-    if incarnation.scope.cancelled_caught:
+    if incarnation.is_late:
+        timeout = incarnation.record.spec.start_timeout
         return Reason(ReasonKind.START_FAILED, f"not started within {timeout:g} s")
     return Reason(ReasonKind.START_FAILED, "ended without calling task_status.started()")
 

@@ -23,7 +23,7 @@ import trio
 from a2a_sup.errors import GaveUp, ShutdownExit, StartFailed, SupervisorEnded
 from a2a_sup.model import events
 from a2a_sup.model.reasons import SHUTDOWN, Reason, reason_of
-from a2a_sup.model.restarts import Window
+from a2a_sup.model.restarts import RestartType, Window
 from a2a_sup.model.spec import ChildContext, ChildSpec, SupervisorSpec
 from a2a_sup.model.states import State
 from a2a_sup.model.strategy import members, shuts_down
@@ -63,7 +63,6 @@ class Supervisor:
         self._loop = Loop(self, bus.now, self._shut_down, on_cancelled)
         self._mail = self._loop.mail
         self._window = Window()
-        self._serial = 0
         self._is_hurried = False
         self._verdict: ShutdownExit | StartFailed | None = None
         self._on_booted: Callable[[], object] = lambda: None
@@ -81,8 +80,21 @@ class Supervisor:
             GaveUp: a limit was exceeded.
             ShutdownExit: auto_shutdown.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
         self._on_booted = started
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._lay_down_boot()
+            async with trio.open_nursery() as self._nursery:
+                await self._serve()
+        finally:
+            self._finish()
+            reason = SHUTDOWN if self._verdict is None else reason_of(self._verdict)
+            self.roster.announce(events.SupervisorEnded, reason)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._verdict is not None:
+            raise self._verdict
+
+    def _lay_down_boot(self) -> None:
         for spec in self.spec.children:
             self.roster.add(spec, spec.name)
         self._loop.follow(
@@ -93,16 +105,6 @@ class Supervisor:
                 done=self._booted,
             )
         )
-        try:
-            async with trio.open_nursery() as self._nursery:
-                await self._serve()
-        finally:
-            self._finish()
-        reason = SHUTDOWN if self._verdict is None else reason_of(self._verdict)
-        self.roster.announce(events.SupervisorEnded, reason)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self._verdict is not None:
-            raise self._verdict
 
     async def _serve(self) -> None:
         try:
@@ -123,6 +125,7 @@ class Supervisor:
     def request_stop(self) -> None:
         """Stop the children in order and end. It replaces whatever is going on."""
         self._loop.request_stop()
+        self._say_if_held_up()
 
     def hurry(self) -> None:
         """Stop without grace: cancel whoever was asked to stop, and ask nobody any more."""
@@ -132,6 +135,7 @@ class Supervisor:
                 record.nested.hurry()
             elif record.current is not None and record.current.is_asked:
                 record.current.scope.cancel()
+                self._look_if_stuck(record.current, self.roster.now() + STUCK_AFTER)
         self.request_stop()
 
     def send(self, request: Request) -> None:
@@ -165,6 +169,18 @@ class Supervisor:
             )
         self._loop.settled(incarnation)
 
+    def interrupted(self, incarnation: Incarnation) -> None:
+        """Take the end of everything for a stop of this child, and stop the others in order."""
+        self.request_stop()
+        if not incarnation.is_asked:
+            incarnation.is_asked = True
+            self.roster.move(incarnation.record, State.STOPPING, events.ChildStopping)
+
+    def held_up(self, incarnation: Incarnation) -> None:
+        """Take note that a nested supervisor has stopped, except for children that are stuck."""
+        self._look_if_stuck(incarnation, self.roster.now())
+        self._mail.wake()
+
     def said_ready(self, incarnation: Incarnation) -> None:
         """Take note of readiness."""
         self.roster.note(incarnation.record, events.ChildReady, bool(incarnation.is_ready))
@@ -194,7 +210,7 @@ class Supervisor:
         self.roster.move(record, State.STOPPED, events.ChildStopped, reason)
         if incarnation.starter is not None:
             incarnation.starter.fail(StartFailed(record.path, "stopped while it was starting"))
-        if record.leaves_at_end:
+        if record.leaves_at_end or record.is_provisional:
             self.roster.forget(record)
         for request in incarnation.stoppers:
             request.answer()
@@ -216,6 +232,7 @@ class Supervisor:
     def _ignored(self, incarnation: Incarnation) -> None:
         record = incarnation.record
         record.current = None
+        record.is_provisional = False
         self.roster.move(record, State.STOPPED, events.ChildIgnored)
         if record.leaves_at_end:
             self.roster.forget(record)
@@ -230,19 +247,24 @@ class Supervisor:
         failure = StartFailed(record.path, reason.text)
         failure.__cause__ = error
         plan = self._loop.plan_for(incarnation)
+        is_boot = plan is not None and plan.purpose == "boot"
+        if plan is not None and not (is_boot and record.is_isolated):
+            plan.failed = record
         if incarnation.starter is not None:
             self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
             if record.is_provisional:
                 self.roster.forget(record)
             incarnation.starter.fail(failure)
-        elif plan is None or plan.purpose == "restart" or record.is_isolated:
-            self.roster.move(record, State.BACKING_OFF, events.ChildStartFailed, reason)
-            self._mail.post(self._on_retry, (record, failure))
-        else:
+        elif is_boot and not record.is_isolated:
             self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
             self._verdict = failure
-        if plan is not None and not (plan.purpose == "boot" and record.is_isolated):
-            plan.failed = record
+        elif record.spec.restart.type is RestartType.TEMPORARY:
+            self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
+            self.roster.forget(record)
+        else:
+            self.roster.move(record, State.BACKING_OFF, events.ChildStartFailed, reason)
+            rest = () if plan is None or is_boot else plan.start
+            self._mail.post(self._on_retry, (record, failure, rest))
 
     # --- decisions: taken one at a time, in the task of the supervisor --------------------------
 
@@ -273,10 +295,14 @@ class Supervisor:
         if record.leaves_at_end:
             self.roster.forget(record)
 
-    def _on_retry(self, subject: tuple[Record, StartFailed]) -> None:
-        record, failure = subject
-        if record.state is State.BACKING_OFF and record.next_attempt_at is None:
-            self._restart(record, failure)
+    def _on_retry(self, subject: tuple[Record, StartFailed, Iterable[Record]]) -> None:
+        """Restart a child whose restart failed; ``rest``: those who were to start after it."""
+        record, failure, rest = subject
+        if not record.awaits_restart or record.next_attempt_at is not None:
+            return
+        self._restart(record, failure)
+        if record.state is State.FAILED and record.is_isolated:
+            self.follow(Plan("restart", start=deque(rest)))
 
     def _on_backed_off(self, subject: tuple[Record, float]) -> None:
         record, when = subject
@@ -313,7 +339,7 @@ class Supervisor:
 
     def _attempt(self, record: Record) -> None:
         """Start a child, and with it its group."""
-        if record.state is not State.BACKING_OFF:
+        if not record.awaits_restart:
             return
         record.next_attempt_at = None
         if self.spec.strategy.grouped:
@@ -376,31 +402,53 @@ class Supervisor:
             record.deferred = ()
         for request in requests:
             request.fail(SupervisorEnded(self.path, "the supervisor has ended"))
+        self._say_if_held_up()
+
+    def _say_if_held_up(self) -> None:
+        """Tell the parent that waits for this supervisor if stuck children are all it waits for.
+
+        Without this the parent, which gives a supervisor all the time it needs, would never stop
+        its other children.
+        """
+        holder = self.roster.holder
+        run = None if holder is None else holder.current
+        if run is None or not run.is_asked or not self.is_over:
+            return
+        if any(record.state is State.STUCK for record in self.roster.records.values()):
+            run.owner.held_up(run)
 
     def _on_uptime(self, record: Record) -> None:
         """See whether a restarted child stayed up; one timer per child, renewed if it did not."""
         record.is_watched = False
         if record.state is not State.RUNNING or record.started_at is None:
             return
-        uptime = self.roster.now() - record.started_at
-        missing = record.spec.restart.min_uptime - uptime
-        if missing > 0:
+        # The same sum as the timer's: a difference, rounded, would be too small by a last digit
+        # now and then, and the timer be due again at once, for ever.
+        proven_at = record.started_at + record.spec.restart.min_uptime
+        if self.roster.now() < proven_at:
             record.is_watched = True
-            self._mail.at(self.roster.now() + missing, self._on_uptime, record)
+            self._mail.at(proven_at, self._on_uptime, record)
         else:
             record.is_unproven = False
+            uptime = self.roster.now() - record.started_at
             self.roster.note(record, events.ChildRecovered, uptime)
 
+    def _look_if_stuck(self, incarnation: Incarnation, when: float) -> None:
+        self._mail.at(when, self._on_stuck, incarnation)
+
     def _on_stuck(self, incarnation: Incarnation) -> None:
-        if incarnation.is_over:
-            return
         record = incarnation.record
+        if incarnation.is_over or record.state is State.STUCK:
+            return
         self.roster.move(record, State.STUCK, events.ChildStuck, stack_of(incarnation))
         # Whoever waits for the stop is answered by the same words as a later caller.
         for request in (*incarnation.stoppers, *record.deferred):
             request.handler(self, request)
         incarnation.stoppers = ()
         record.deferred = ()
+        if incarnation.starter is not None:
+            incarnation.starter.fail(StartFailed(record.path, "stopped while it was starting"))
+            incarnation.starter = None
         plan = self._loop.plan_for(incarnation)
         if plan is not None:
             plan.gave_up_on(incarnation)
@@ -416,8 +464,7 @@ class Supervisor:
 
         None is used twice, so that a call with the name of an earlier child cannot hit another.
         """
-        self._serial += 1
-        return f"{spec.name}#{self._serial}"
+        return f"{spec.name}#{self._bus.next_serial()}"
 
     def start(self, record: Record, starter: Request | None = None) -> Incarnation:
         """Create an incarnation of a child that has none."""
@@ -444,7 +491,7 @@ class Supervisor:
             shutdown = "brutal_kill" if is_killed else record.spec.shutdown
             gone_by = incarnation.ask(shutdown, self.roster.now())
             if gone_by < math.inf:
-                self._mail.at(gone_by + STUCK_AFTER, self._on_stuck, incarnation)
+                self._look_if_stuck(incarnation, gone_by + STUCK_AFTER)
             self._loop.await_briefly(incarnation)
         return incarnation
 
@@ -455,7 +502,7 @@ class Supervisor:
         record.next_attempt_at = None
         if was_unread or record.state in (State.BACKING_OFF, State.PENDING):
             self.roster.move(record, State.STOPPED, events.ChildStopped, SHUTDOWN)
-        if was_unread and record.leaves_at_end:
+        if record.leaves_at_end:
             self.roster.forget(record)
 
     def _spawn(self, incarnation: Incarnation) -> None:
