@@ -190,15 +190,18 @@ class _Orders:
 
 
 async def _first(*waits: trio.Event | StopRequest) -> None:
-    """Return when one of ``waits`` is set."""
+    """Return when one of ``waits`` is set. Raises Cancelled bare, not in a nursery's group."""
 
     async def wait_for(wait: trio.Event | StopRequest) -> None:
         await wait.wait()
         nursery.cancel_scope.cancel()
 
-    async with trio.open_nursery() as nursery:
-        for wait in waits:
-            nursery.start_soon(wait_for, wait)
+    try:
+        async with trio.open_nursery() as nursery:
+            for wait in waits:
+                nursery.start_soon(wait_for, wait)
+    except* trio.Cancelled:
+        await trio.lowlevel.checkpoint_if_cancelled()
 
 
 class Recorder:
@@ -234,9 +237,9 @@ class Recorder:
         return taken
 
     def words(self, *paths: str) -> list[str]:
-        """Return the events, of ``paths`` or of all children, as ``"path type"``."""
+        """Return the events, of ``paths`` or of all, as ``"path type"``; the root is ``root``."""
         return [
-            f"{event.path} {event.type.removeprefix('child.')}"
+            f"{event.path or 'root'} {event.type.removeprefix('child.')}"
             for event in self.events
             if not paths or event.path in paths
         ]

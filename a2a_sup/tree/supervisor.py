@@ -58,9 +58,7 @@ class Supervisor:
         # Children run in the context that the tree was opened in, not in that of whoever
         # happened to call restart_child.
         self._context = context
-        # Only a parent cancels a nested supervisor: its time to stop is over, or it has none.
-        on_cancelled = self.request_stop if holder is None else self.hurry
-        self._loop = Loop(self, bus.now, self._shut_down, on_cancelled)
+        self._loop = Loop(self, bus.now, self._shut_down, self._on_cancelled)
         self._mail = self._loop.mail
         self._window = Window()
         self._is_hurried = False
@@ -137,6 +135,17 @@ class Supervisor:
                 record.current.scope.cancel()
                 self._look_if_stuck(record.current, self.roster.now() + STUCK_AFTER)
         self.request_stop()
+
+    def _on_cancelled(self) -> None:
+        """Stop; without grace if a parent cancelled this: its time to stop is over, or was none.
+
+        Otherwise somebody outside of the tree did, or a KeyboardInterrupt in a child.
+        """
+        holder = self.roster.holder
+        if holder is not None and holder.current is not None and holder.current.scope.cancel_called:
+            self.hurry()
+        else:
+            self.request_stop()
 
     def send(self, request: Request) -> None:
         """Put a call into the inbox."""

@@ -70,7 +70,7 @@ async def test_the_events_of_a_boot_can_be_watched_from_the_first() -> None:
             "s/b started",
             "s supervisor.started",
             "s started",
-            " supervisor.started",
+            "root supervisor.started",
         ]
         assert [event.seq for event in recorder.events] == list(range(1, 12))
         assert [event.incarnation for event in recorder.events][:4] == [0, 0, 1, 1]
