@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
 
 MAIN_JS = """
 const {spawn} = require('child_process')
@@ -102,12 +102,12 @@ def clean_as_nobody(tag: str) -> None:
 
 def npm(tag: str) -> None:
     """npm, a shell, node, and what that detached: npm itself stays."""
-    folder = Path(mkdtemp(prefix="payload"))
+    folder = Path(gettempdir()) / "a2a-sup-payload"
+    folder.mkdir(exist_ok=True)
     (folder / "main.js").write_text(MAIN_JS)
-    script = f"node main.js {tag}"
-    (folder / "package.json").write_text(json.dumps({"scripts": {"start": script}}))
+    (folder / "package.json").write_text(json.dumps({"scripts": {"start": "node main.js"}}))
     os.chdir(folder)
-    os.execvp("npm", ["npm", "start", "--no-update-notifier", "--silent"])
+    os.execvp("npm", ["npm", "start", "--no-update-notifier", "--silent", "--", tag])
 
 
 KINDS = {

@@ -26,9 +26,11 @@ from a2a_sup.children.marks import (
     new_instance,
 )
 from a2a_sup.children.process import ProcessExited, process
+from a2a_sup.model.spec import ChildFunction, SupervisorSpec
 
 ROOT = Path(__file__).parents[2]
 PAYLOAD = Path(__file__).with_name("payload.py")
+HIDDEN = Path(__file__).with_name("hidden.py")
 OWNING = Path(__file__).with_name("owning.py")
 KINDS = (
     "background",
@@ -61,6 +63,13 @@ def pids_with(word: str) -> set[int]:
     return found
 
 
+def function(argv: list[str], **options: Any) -> ChildFunction:
+    """Return what runs the child that ``process`` describes."""
+    run = process("child", argv, **options).run
+    assert not isinstance(run, SupervisorSpec)
+    return run
+
+
 async def eventually_have(tag: str, count: int) -> None:
     with trio.fail_after(10):
         while len(pids_with(tag)) < count:
@@ -80,7 +89,7 @@ async def test_nothing_is_left_of_a_child_in_somebodys_program(
     async def child(kind: str) -> None:
         argv = [sys.executable, "-SE", str(PAYLOAD), kind, tags[kind]]
         with suppress(ProcessExited):
-            await process("child", argv).run(contexts[kind])
+            await function(argv)(contexts[kind])
         # Right after the end, before anything else could happen.
         assert not pids_with(tags[kind])
 
@@ -88,7 +97,7 @@ async def test_nothing_is_left_of_a_child_in_somebodys_program(
         for kind in KINDS:
             nursery.start_soon(child, kind)
         for kind in KINDS:
-            await eventually_have(tags[kind], 3 if kind == "npm" else 2)
+            await eventually_have(tags[kind], 4 if kind == "npm" else 2)
         for context in contexts.values():
             if ending == "stop":
                 context.stop.set()
@@ -106,7 +115,7 @@ async def test_a_program_is_changed_in_no_way_and_its_own_processes_are_left_alo
         await trio.run_process(["sh", "-c", f"setsid sleep {tag} &"])
         await eventually_have(tag, 2)
         before = pids_with(tag)
-        await process("child", ["sh", "-c", f"setsid sleep {tag} &"]).run(context)
+        await function(["sh", "-c", f"setsid sleep {tag} &"])(context)
         assert pids_with(tag) == before
         assert own.poll() is None
         nursery.cancel_scope.cancel()
@@ -119,7 +128,7 @@ async def test_siblings_are_told_apart(make_context: Any, tag: str) -> None:
     async with trio.open_nursery() as nursery:
         for context in (one, other):
             argv = [sys.executable, "-SE", str(PAYLOAD), "clean", f"{tag}{context.path}"]
-            nursery.start_soon(process("child", argv).run, context)
+            nursery.start_soon(function(argv), context)
         await eventually_have(f"{tag}1", 2)
         await eventually_have(f"{tag}2", 2)
         one.stop.set()
@@ -131,8 +140,26 @@ async def test_siblings_are_told_apart(make_context: Any, tag: str) -> None:
     assert not pids_with(tag)
 
 
+def test_nothing_is_left_where_other_users_processes_are_hidden(tag: str) -> None:
+    hide = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+    # Root with less: /proc treats it as it treats an ordinary user.
+    less = "-sys_admin,-sys_ptrace"
+    hidden = ("unshare", "--mount", "--propagation=private", "sh", "-c", hide, "-")
+    ordinary = ("setpriv", "--regid=65534", "--clear-groups", f"--bounding-set={less}")
+    done = subprocess.run(
+        [*hidden, *ordinary, f"--inh-caps={less}", sys.executable, HIDDEN, tag],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == "1 is visible: False left: 0\n"
+    assert not pids_with(tag)
+
+
 async def test_owning_comes_before_the_first_child(context: Any) -> None:
-    await process("child", ["true"]).run(context)
+    await function(["true"])(context)
     with pytest.raises(RuntimeError, match="before the first child"):
         own_processes(new_instance())
 
@@ -145,7 +172,7 @@ async def test_a_mark_is_seen_on_every_descendant(context: Any, tag: str, comman
     sleeper = f"{sys.executable} -c 'import time; time.sleep(60)' {tag}"
     argv = ["sh", "-c", command.format(python=sleeper) + "; exit $?"]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(process("child", argv).run, context)
+        nursery.start_soon(function(argv), context)
         await eventually_have(tag, 2)
         for pid in pids_with(tag):
             [mark] = marks_on(pid)

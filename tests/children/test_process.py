@@ -17,6 +17,7 @@ import trio
 from a2a_sup.children.hygiene import current_host
 from a2a_sup.children.logs import Follower
 from a2a_sup.children.process import CannotRun, LogFiles, ProcessExited, process
+from a2a_sup.model.spec import ChildFunction, SupervisorSpec
 
 READY = "print('ready', flush=True)"
 
@@ -26,9 +27,16 @@ def python(*lines: str) -> list[str]:
     return [sys.executable, "-SEc", "\n".join(["import os, signal, sys, time", *lines])]
 
 
+def function(argv: list[str], **options: Any) -> ChildFunction:
+    """Return what runs the child that ``process`` describes."""
+    run = process("child", argv, **options).run
+    assert not isinstance(run, SupervisorSpec)
+    return run
+
+
 async def run(context: Any, argv: list[str], **options: Any) -> list[bytes]:
     """Run a program to its end and return the lines it printed."""
-    await process("child", argv, **options).run(context)
+    await function(argv, **options)(context)
     return printed(context)
 
 
@@ -44,7 +52,7 @@ async def started(context: Any, argv: list[str], **options: Any) -> AsyncIterato
 
     async def child() -> None:
         try:
-            await process("child", argv, **options).run(context)
+            await function(argv, **options)(context)
         except ProcessExited as exc:
             ended.append(exc)
 
@@ -185,7 +193,7 @@ async def test_what_the_group_does_after_the_leader_is_cut_short(context: Any) -
 async def test_cancelled_it_is_killed_at_once(context: Any) -> None:
     async with trio.open_nursery() as nursery:
         deaf = python("signal.signal(signal.SIGTERM, signal.SIG_IGN)", READY, "time.sleep(60)")
-        nursery.start_soon(process("child", deaf).run, context)
+        nursery.start_soon(function(deaf), context)
         await context.start.wait()
         nursery.cancel_scope.cancel()
         begin = trio.current_time()
@@ -206,13 +214,11 @@ async def test_two_hundred_deaf_ones_are_gone_in_their_time_and_a_second(
     make_context: Any,
 ) -> None:
     contexts = [make_context(f"child-{number}") for number in range(200)]
-    spec = process(
-        "child", ["sh", "-c", "trap '' TERM; while :; do sleep 60; done"], stop_timeout=1
-    )
+    deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 60; done"]
 
     async def child(context: Any) -> None:
         with pytest.raises(ProcessExited, match="SIGKILL"):
-            await spec.run(context)
+            await function(deaf, stop_timeout=1)(context)
 
     async with trio.open_nursery() as nursery:
         for context in contexts:
@@ -265,7 +271,7 @@ async def test_a_command_that_cannot_be_run_never_counts_as_started(
 ) -> None:
     options = {"cwd": folder, **options}
     with pytest.raises(CannotRun) as caught:
-        await process("child", options.pop("argv"), **options).run(context)
+        await function(options.pop("argv"), **options)(context)
     assert str(caught.value).startswith(message.format(folder=folder))
     assert caught.value.kind == "start_failed"
     assert not context.start.is_set()

@@ -100,12 +100,16 @@ async def test_spawning_is_not_held_up_by_the_programs_own_threads() -> None:
     async with trio.open_nursery() as nursery:
         limiter = trio.to_thread.current_default_thread_limiter()
         for _ in range(int(limiter.total_tokens)):
-            nursery.start_soon(trio.to_thread.run_sync, release.wait)
+            nursery.start_soon(hold_a_thread, release)
         await trio.testing.wait_all_tasks_blocked()
         with trio.fail_after(5):
             async with running(Command(["true"]), ChildLog()) as child:
                 await child.wait()
         release.set()
+
+
+async def hold_a_thread(release: threading.Event) -> None:
+    await trio.to_thread.run_sync(release.wait)
 
 
 async def test_all_processes_of_a_run_share_one_host() -> None:
