@@ -56,6 +56,8 @@ class Mailbox:
 
     def at(self, when: float, handler: Handler, subject: Any) -> None:
         """Call ``handler(subject)`` at the time ``when``, in seconds of Trio's clock."""
+        if when < self.next_due:
+            self.wake()  # to wait less long
         heapq.heappush(self._timers, (when, next(self._order), handler, subject))
 
     @property

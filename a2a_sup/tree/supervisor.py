@@ -188,7 +188,6 @@ class Supervisor:
     def held_up(self, incarnation: Incarnation) -> None:
         """Take note that a nested supervisor has stopped, except for children that are stuck."""
         self._look_if_stuck(incarnation, self.roster.now())
-        self._mail.wake()
 
     def said_ready(self, incarnation: Incarnation) -> None:
         """Take note of readiness."""
