@@ -41,8 +41,8 @@ SWEEP_SECONDS = 5.0
 """After which a sweep gives up and names what is left."""
 
 _log = logging.getLogger(__name__)
-Survivors: TypeAlias = defaultdict[int, set[int]]
-"""Processes that are not dead yet, by the marks on them."""
+Found: TypeAlias = defaultdict[int, set[int]]
+"""Condemned processes that a round came upon, by the marks on them."""
 Host = TypeVar("Host", bound="ProcessHost")
 _current: trio.lowlevel.RunVar[ProcessHost] = trio.lowlevel.RunVar("a2a_sup process host")
 
@@ -113,6 +113,9 @@ class ProcessHost:
         self._ended: dict[int, int | None] = {}
         """The marks whose processes are being killed, and which session they began in."""
         self._forbidden = set[int]()
+        """Processes that may not be signalled."""
+        self._corpses = set[int]()
+        """Dead processes that somebody else has not reaped."""
         self._heirs = {os.getpid(), 1, *linux.ancestors()}
         """Who may inherit orphans. If one of them ends, it is another of them."""
         self._foreign = dict[int, int]()
@@ -145,52 +148,68 @@ class ProcessHost:
         """
         self._ended[mark] = self._alive.pop(mark)
         deadline = trio.current_time() + SWEEP_SECONDS
-        left = frozenset[int]()
+        found = set[int]()
         quiet_rounds = 0
         # The kernel's list can miss a process while others exit: one empty look proves nothing.
         while quiet_rounds < 2 and trio.current_time() < deadline:
-            left = frozenset((await self._round())[mark])
-            if left <= self._forbidden:
+            found = (await self._round())[mark]
+            if found <= self._forbidden:
                 quiet_rounds += 1
             else:
                 quiet_rounds = 0
                 await trio.sleep(0.001)
         del self._ended[mark]
-        return left
+        if not self._ended:
+            self._corpses.clear()
+        return frozenset(pid for pid in found if not linux.is_dead(pid))
 
-    async def _round(self) -> Survivors:
+    async def _round(self) -> Found:
         """Return what a round that starts from now finds; sweeps at the same time share one."""
         if (running := self._next_round) is not None:
             await running.done.wait()
-            return running.survivors
+            return running.found
         this = self._next_round = _Round()
         try:
             await trio.lowlevel.checkpoint()
         finally:
             self._next_round = None
-            this.survivors = self._kill_condemned()
+            this.found = self._kill_condemned()
             this.done.set()
-        return this.survivors
+        return this.found
 
-    def _kill_condemned(self) -> Survivors:
-        """Kill what is condemned; return what of it is not dead yet, by mark."""
-        survivors: Survivors = defaultdict(set)
+    def _kill_condemned(self) -> Found:
+        """Kill what is condemned; return what there was of it, by mark.
+
+        What had died by itself counts too: it may have forked before.
+        """
+        found: Found = defaultdict(set)
         living = set(self._alive.values())
         ended = {session: mark for mark, session in self._ended.items()}
         for pid, session in self._strangers():
             # The cheap answers first: what forks all the time is caught only by being fast.
             if session in ended:
                 marks = frozenset({ended[session]})
-            elif session in living or linux.is_zombie(pid):
+            elif session in living or (not ended and linux.is_zombie(pid)):
                 continue
             else:
                 marks = self._marks_of_ours(pid)
                 if not self._is_condemned(pid, marks):
                     continue
-            if not self._kill(pid):
+            if pid not in self._corpses:
+                self._kill(pid)
                 for mark in marks & self._ended.keys():
-                    survivors[mark].add(pid)
-        return survivors
+                    found[mark].add(pid)
+        return found
+
+    def _kill(self, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            self._forbidden.add(pid)
+        if linux.reap(pid) is None and linux.is_dead(pid):
+            self._corpses.add(pid)
 
     def _marks_of_ours(self, pid: int) -> frozenset[int]:
         """Return the marks of this host on a process.
@@ -204,16 +223,6 @@ class ProcessHost:
         if identity is not None and not marks:
             self._foreign[pid] = identity
         return marks
-
-    def _kill(self, pid: int) -> bool:
-        """Kill a process, and return whether it is dead by now."""
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            self._forbidden.add(pid)
-        return linux.reap(pid)
 
     def _strangers(self) -> Iterator[tuple[int, int]]:
         """Yield the orphans that may be ours, with their sessions; no child's own process.
@@ -298,4 +307,4 @@ class _Round:
 
     def __init__(self) -> None:
         self.done = trio.Event()
-        self.survivors: Survivors = defaultdict(set)
+        self.found: Found = defaultdict(set)

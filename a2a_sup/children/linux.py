@@ -154,12 +154,16 @@ def is_zombie(pid: int) -> bool:
         return False
 
 
-def reap(pid: int) -> bool:
-    """Return whether a process is dead. If it is a child, its status is collected. Never waits."""
+def reap(pid: int) -> bool | None:
+    """Collect a child if it is dead. Never waits.
+
+    Returns:
+        Whether it was dead; None if it is no child of ours.
+    """
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
     except ChildProcessError:
-        return is_dead(pid)
+        return None
 
 
 def end_children(spare: Iterable[int] = (), *, patience: float = 20.0) -> set[int]:
