@@ -102,7 +102,7 @@ class ChildStuck(CallError):
 
 
 class TreeEnded(A2ASupError):
-    """A foreign thread called a tree whose Trio run is over."""
+    """The tree ended before what was waited for, or a thread called after its Trio run."""
 
 
 # --- what became of a tree -----------------------------------------------------------------------

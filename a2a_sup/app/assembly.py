@@ -89,6 +89,7 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
     if isinstance(config, McpConfig):
         make = mcp_server
         options = {
+            "wait_ready": config.wait_ready,
             "handshake": config.handshake,
             "handshake_timeout": config.handshake_timeout,
         }
@@ -110,7 +111,6 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
         logs=_logs(config.logs, logs_dir),
         restart=config.restart,
         significant=config.significant,
-        wait_ready=config.wait_ready,
         start_timeout=config.start_timeout,
         tags=config.tags,
         **options,

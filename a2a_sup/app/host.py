@@ -86,13 +86,15 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             # The narrator ends with the tree's events: it tells the last of them too.
             nursery.start_soon(narrator.narrate, tree.events(EVENTS_HELD))
             listener = await nursery.start(_heed_signals, signals, tree, spec)
+            verdict: ChildExit | None = None
             try:
                 await tree.run()
-                status = 0
             except ChildExit as exc:
-                log.critical("tree.failed", because=str(exc))
-                status = 1
+                verdict = exc
             listener.cancel()
+    if verdict is not None:
+        log.critical("tree.failed", because=str(verdict))
+    status = 0 if verdict is None else 1
     log.info("tree.stopped", status=status)
     return status
 

@@ -235,7 +235,6 @@ INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "stop_signal": stop_signal,
     "stop_timeout": duration,
     "success_exit_codes": exit_codes,
-    "wait_ready": flag,
     "start_timeout": positive_duration,
     "tags": _TAGS,
     "logs": _LOGS,
@@ -253,6 +252,7 @@ PROCESS_KEYS: dict[str, Reader[Any]] = {
 MCP_KEYS: dict[str, Reader[Any]] = {
     "mcp": command,
     **{key: read for key, read in PROCESS_KEYS.items() if key != "command"},
+    "wait_ready": flag,
     "handshake": word(get_args(Handshake)),
     "handshake_timeout": positive_duration,
 }

@@ -10,11 +10,23 @@ import structlog
 
 LogFormat = Literal["console", "json"]
 
+
+class _Forwarder(logging.Handler):
+    """Brings what libraries and lower layers log with the standard library into the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record again, by structlog."""
+        log = structlog.get_logger()
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def configure_logs(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
     """Send structured logs to ``stream``, standard error by default.
+
+    Warnings and worse that are logged with the standard library go there too.
 
     Args:
         log_format: ``console``: a line for people; ``json``: an object a line.
@@ -43,3 +55,4 @@ def configure_logs(log_format: LogFormat, level: str, stream: TextIO | None = No
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_Forwarder()], level=max(threshold, logging.WARNING), force=True)

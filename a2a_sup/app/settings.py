@@ -46,7 +46,6 @@ class ProcessConfig:
         env_file: a file of ``NAME=value`` lines, read at each start.
         restart: the policy.
         significant: its end may end its supervisor.
-        wait_ready: the next sibling starts when it is ready.
         start_timeout: seconds; None: no limit.
         tags: words to find it by.
         stop_signal: the name of the polite signal, ``SIGTERM``.
@@ -69,7 +68,6 @@ class ProcessConfig:
     inherit_env: Inherited = "all"
     env_file: str | None = None
     significant: bool = False
-    wait_ready: bool = False
     start_timeout: float | None = None
     tags: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
@@ -91,6 +89,7 @@ class McpConfig(ProcessConfig):
     closed, after that time it gets the polite signal, after as long again it is killed.
 
     Attributes:
+        wait_ready: the next sibling starts when its handshake is done.
         handshake: ``auto`` or ``legacy``.
         handshake_timeout: seconds; a server that is later is stopped, and that is a crash.
         extra: the keys of an ``mcpServers`` entry that mean nothing here. They are the client's:
@@ -99,6 +98,7 @@ class McpConfig(ProcessConfig):
 
     inherit_env: Inherited = ENVIRONMENT
     stop_timeout: float = 2.0
+    wait_ready: bool = False
     handshake: Handshake = "auto"
     handshake_timeout: float = 30.0
     extra: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)

@@ -23,7 +23,7 @@ from a2a_sup.app.keys import (
     SWITCHES,
     words_of,
 )
-from a2a_sup.app.problems import Problem, shown
+from a2a_sup.app.problems import Problem, shown, suggestion
 from a2a_sup.app.settings import (
     ChildConfig,
     McpConfig,
@@ -204,9 +204,12 @@ def _kind(entry: Value) -> str:
     if entry.raw.keys() & {"children", "include"} or ("strategy" in entry.raw and not kinds):
         kinds.append("children")
     if len(kinds) != 1:
+        known = (*_CHILD_KEYS, *SWITCHES, *FAMILY_KEYS)
         found = " and ".join(kinds) or "none of them"
-        entry.note(f"found {found}; allowed: one of command, mcp, children")
-        unknown_keys(entry, (*_CHILD_KEYS, *SWITCHES, *FAMILY_KEYS))
+        # Not beside "did you mean 'command'?", which says it better.
+        if not any(suggestion(key, known) for key in entry.raw if key not in known):
+            entry.note(f"found {found}; allowed: one of command, mcp, children")
+        unknown_keys(entry, known)
         read_keys(entry, _CHILD_KEYS)
         raise Refused
     return kinds[0]

@@ -69,7 +69,6 @@ def process(
     logs: LogFiles | None = None,
     restart: Restart | RestartWord = "permanent",
     significant: bool = False,
-    wait_ready: bool = False,
     start_timeout: float | None = None,
     tags: Iterable[str] = (),
 ) -> ChildSpec:
@@ -97,7 +96,6 @@ def process(
         logs: where its output is kept; None: only the last lines, in memory.
         restart: a restart type with the default budget, or a whole policy.
         significant: see ``auto_shutdown`` of ``supervisor``.
-        wait_ready: its start is acknowledged when it is ready.
         start_timeout: seconds until the acknowledgment. None: no limit.
         tags: words to find it by.
 
@@ -128,7 +126,6 @@ def process(
         restart=restart,
         shutdown=shutdown_of(command),
         significant=significant,
-        wait_ready=wait_ready,
         start_timeout=start_timeout,
         kind="process",
         info={"command": list(command.argv), "cwd": command.cwd},

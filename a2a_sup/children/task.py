@@ -45,9 +45,11 @@ def task(
     Raises:
         SpecError: an argument is out of range.
     """
-    if not callable(function):
-        raise SpecError(f"child {name!r}: an async function is needed, not {function!r}")
-    body = _run_acknowledging if _takes_task_status(function) else _run_immediate
+    acknowledges = _takes_task_status(function)
+    problems = [f"child {name!r}: {text}" for text in _problems(function, acknowledges, wait_ready)]
+    if problems:
+        raise SpecError(problems)
+    body = _run_acknowledging if acknowledges else _run_immediate
     return ChildSpec(
         name,
         partial(body, function, args),
@@ -61,26 +63,42 @@ def task(
     )
 
 
+def _problems(function: object, acknowledges: bool, wait_ready: bool) -> Iterable[str]:  # noqa: FBT001
+    if inspect.iscoroutine(function):
+        function.close()  # or Python would warn that it was never awaited
+        yield "an async function is needed, not a call of one: task(name, function, argument, ...)"
+    elif not callable(function):
+        yield f"an async function is needed, not {function!r}"
+    elif wait_ready and not acknowledges:
+        yield "wait_ready needs a function that takes task_status: it says when it is ready"
+
+
 async def _run_acknowledging(
     function: Callable[..., Awaitable[object]], args: tuple[Any, ...], context: ChildContext
 ) -> None:
-    await function(*args, task_status=context)
+    await _awaitable(function, function(*args, task_status=context))
 
 
 async def _run_immediate(
     function: Callable[..., Awaitable[object]], args: tuple[Any, ...], context: ChildContext
 ) -> None:
     context.started()
-    await function(*args)
+    await _awaitable(function, function(*args))
 
 
-def _takes_task_status(function: Callable[..., object]) -> bool:
+def _awaitable(function: Callable[..., object], returned: Awaitable[object]) -> Awaitable[object]:
+    if not inspect.isawaitable(returned):
+        raise TypeError(f"{_name_of(function)} is no async function: it returned {returned!r:.100}")
+    return returned
+
+
+def _takes_task_status(function: object) -> bool:
     code = getattr(function, "__code__", None)
     if code is not None:  # a plain function: ten times faster than its signature
         parameters = code.co_argcount + code.co_kwonlyargcount
         return "task_status" in code.co_varnames[:parameters]
     try:
-        return "task_status" in inspect.signature(function).parameters
+        return callable(function) and "task_status" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # a builtin without a signature
         return False
 

@@ -145,7 +145,7 @@ def name_problem(name: object) -> str | None:
     if "/" in name:
         return "a name has no '/', which separates the names of a path"
     if not name.isprintable():
-        return "a name has no control characters and no spaces other than the plain one"
+        return "a name has only printable characters"
     return None
 
 

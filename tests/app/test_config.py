@@ -74,7 +74,6 @@ def test_every_key_of_a_process(read: Read, tmp_path: Path) -> None:
         stop_timeout = "500ms"
         success_exit_codes = [3, 0, 3]
         significant = true
-        wait_ready = true
         start_timeout = 10
         tags = ["web", "demo"]
         logs = { max_size = "1MiB", keep = 2 }
@@ -102,7 +101,6 @@ def test_every_key_of_a_process(read: Read, tmp_path: Path) -> None:
         stop_timeout=0.5,
         success_exit_codes=(0, 3),
         significant=True,
-        wait_ready=True,
         start_timeout=10,
         tags=("web", "demo"),
         logs=LogSettings(max_size=2**20, keep=2),

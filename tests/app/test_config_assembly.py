@@ -28,7 +28,7 @@ command = ["serve", "--port", "80"]
 restart = "transient"
 significant = true
 start_timeout = "9s"
-wait_ready = true
+
 [children.time]
 mcp = ["mcp-server-time"]
 [children.group]
@@ -62,7 +62,7 @@ def test_children(config: Config, tmp_path: Path) -> None:
     assert (api.kind, time.kind, group.kind) == ("process", "mcp", "supervisor")
     assert api.info == {"command": ["serve", "--port", "80"], "cwd": str(tmp_path)}
     assert api.significant
-    assert api.wait_ready
+
     assert api.start_timeout == 9
     assert api.tags == ("t",)
     assert time.restart.when_exhausted == "isolate"

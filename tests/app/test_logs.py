@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 
 import pytest
 import structlog
@@ -21,8 +22,10 @@ CRASHED = Reason(ReasonKind.CRASHED, "exited with status 3", 3, last_output=("fi
 
 @pytest.fixture(autouse=True)
 def _structlog_as_it_was() -> object:
+    handlers = logging.root.handlers[:]
     yield
     structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
 
 
 def told(*happened: events.Event, level: str = "debug") -> list[dict[str, object]]:
@@ -104,3 +107,13 @@ def test_an_exception_in_the_log_is_text() -> None:
     configure_logs("json", "info", out)
     structlog.get_logger().error("failed", exc_info=trio.TooSlowError("too slow"))
     assert "TooSlowError: too slow" in json.loads(out.getvalue())["exception"]
+
+
+def test_warnings_of_lower_layers_have_the_same_form() -> None:
+    out = io.StringIO()
+    configure_logs("json", "info", out)
+    logging.getLogger("a2a_sup.children").warning("killed orphan %d", 42)
+    logging.getLogger("a2a_sup.children").info("not worth it")
+    (line,) = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (line["event"], line["level"]) == ("killed orphan 42", "warning")
+    assert line["logger"] == "a2a_sup.children"
