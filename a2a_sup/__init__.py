@@ -1,9 +1,14 @@
 """Erlang's supervision trees for Trio, and a supervisor that keeps real servers alive.
 
-These are the names for a program that embeds a tree. An MCP server as a child is
-``a2a_sup.children.mcp.mcp_server``; helpers for tests are in ``a2a_sup.testing``.
+These are the names for a program that embeds a tree. Helpers for tests are in
+``a2a_sup.testing``.
 """
 
+from a2a_sup.children.logs import LogFiles as LogFiles
+from a2a_sup.children.mcp import mcp_server as mcp_server
+from a2a_sup.children.process import ProcessExited as ProcessExited
+from a2a_sup.children.process import process as process
+from a2a_sup.children.spawning import CannotRun as CannotRun
 from a2a_sup.children.supervisor import dynamic_supervisor as dynamic_supervisor
 from a2a_sup.children.supervisor import supervisor as supervisor
 from a2a_sup.children.task import task as task

@@ -12,11 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from a2a_sup import NO_BACKOFF, Restart, events, open_tree, supervisor
+from a2a_sup import NO_BACKOFF, LogFiles, Restart, events, open_tree, process, supervisor
 from a2a_sup.children.hygiene import own_processes
-from a2a_sup.children.logs import LogFiles
 from a2a_sup.children.marks import new_instance
-from a2a_sup.children.process import process
 
 LINE = "x" * 99
 WRITER = f"import os; block = b'{LINE}\\n' * 650; [os.write(1, block) for _ in range({{}} // 650)]"
