@@ -115,7 +115,7 @@ class ProcessHost:
         self._forbidden = set[int]()
         """Processes that may not be signalled."""
         self._corpses = set[int]()
-        """Dead processes that somebody else has not reaped."""
+        """Dead processes that somebody else has not reaped, perhaps never will."""
         self._heirs = {os.getpid(), 1, *linux.ancestors()}
         """Who may inherit orphans. If one of them ends, it is another of them."""
         self._foreign = dict[int, int]()
@@ -159,8 +159,6 @@ class ProcessHost:
                 quiet_rounds = 0
                 await trio.sleep(0.001)
         del self._ended[mark]
-        if not self._ended:
-            self._corpses.clear()
         return frozenset(pid for pid in found if not linux.is_dead(pid))
 
     async def _round(self) -> Found:
@@ -187,18 +185,19 @@ class ProcessHost:
         ended = {session: mark for mark, session in self._ended.items()}
         for pid, session in self._strangers():
             # The cheap answers first: what forks all the time is caught only by being fast.
+            if pid in self._corpses and linux.is_dead(pid):
+                continue
             if session in ended:
                 marks = frozenset({ended[session]})
-            elif session in living or (not ended and linux.is_zombie(pid)):
+            elif session in living or (not ended and linux.is_dead(pid)):
                 continue
             else:
                 marks = self._marks_of_ours(pid)
                 if not self._is_condemned(pid, marks):
                     continue
-            if pid not in self._corpses:
-                self._kill(pid)
-                for mark in marks & self._ended.keys():
-                    found[mark].add(pid)
+            self._kill(pid)
+            for mark in marks & self._ended.keys():
+                found[mark].add(pid)
         return found
 
     def _kill(self, pid: int) -> None:
@@ -220,7 +219,9 @@ class ProcessHost:
         if identity is not None and self._foreign.get(pid) == identity:
             return frozenset()
         marks = frozenset(mark for mark in marks_on(pid) if instance_of(mark) == self._instance)
-        if identity is not None and not marks:
+        if not marks and linux.is_dead(pid):
+            self._corpses.add(pid)
+        elif not marks and identity is not None:
             self._foreign[pid] = identity
         return marks
 
@@ -281,7 +282,7 @@ class OwningHost(ProcessHost):
         for pid, session in self._strangers():
             if session in living:
                 linux.reap(pid)
-            elif linux.is_zombie(pid):
+            elif linux.is_dead(pid):
                 dead.add(pid)
         for pid in [*dead & self._zombies][:BURIED_PER_TICK]:
             if not any(self._alive.get(mark, 0) is None for mark in self._marks_of_ours(pid)):

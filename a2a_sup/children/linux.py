@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import time
 from collections.abc import Iterable
@@ -113,9 +114,20 @@ def _parent_of(pid: int) -> int:
 
 
 def is_dead(pid: int) -> bool:
-    """Return whether a process is gone, or a zombie that its parent has not yet reaped."""
-    fields = _stat(pid)
-    return not fields or fields[0] in (b"Z", b"X")
+    """Return whether a process is gone, or only waits for its parent to reap it.
+
+    Asked through a pidfd: faster than /proc, and right when only its first thread has ended.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(0))
+    finally:
+        os.close(handle)
 
 
 def _stat(pid: int) -> list[bytes]:
@@ -144,14 +156,6 @@ def command_line(pid: int) -> str:
     words = read(f"/proc/{pid}/cmdline").rstrip(b"\0").replace(b"\0", b" ")
     words = words or read(f"/proc/{pid}/comm").strip()
     return words[:200].decode(errors="replace")
-
-
-def is_zombie(pid: int) -> bool:
-    """Return whether a process is a child of ours that has died and was not reaped yet."""
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return False
 
 
 def reap(pid: int) -> bool | None:
