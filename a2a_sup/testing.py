@@ -87,6 +87,11 @@ class ScriptedChild:
         """Return the specification of this child; ``options`` are those of ``ChildSpec``."""
         return ChildSpec(self.name, self._run, **options)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether an incarnation has acknowledged its start and can be told what to do."""
+        return self._orders is not None
+
     # --- orders ---------------------------------------------------------------------------------
 
     def crash(self, error: BaseException | None = None) -> None:

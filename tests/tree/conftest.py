@@ -49,17 +49,18 @@ class Story:
         states: for each path, the states that the child may be in. An end alone does not say
             whether a restart follows.
         starts: for each path, how often it was started since it was added.
+        seq: the number of the last event.
     """
 
     def __init__(self) -> None:
         self.states: dict[str, set[State]] = {}
         self.starts: dict[str, int] = {}
-        self._seq = 0
+        self.seq = 0
 
     def read(self, told: list[events.Event]) -> None:
         for event in told:
-            self._seq += 1
-            assert event.seq == self._seq, "a gap"
+            self.seq += 1
+            assert event.seq == self.seq, "a gap"
             self._read(event)
 
     def assert_over(self) -> None:
