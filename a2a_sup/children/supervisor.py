@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
+from a2a_sup.errors import SpecError
 from a2a_sup.model.restarts import Restart, RestartWord
 from a2a_sup.model.spec import ChildSpec, Shutdown, StopOrder, SupervisorSpec
 from a2a_sup.model.strategy import AutoShutdownWord, Strategy, StrategyWord
@@ -44,24 +46,25 @@ def supervisor(
     Raises:
         SpecError: an argument or a combination is not allowed; all mistakes are named.
     """
-    spec = SupervisorSpec(
-        strategy=strategy,
-        children=children,
-        intensity=intensity,
-        period=period,
-        auto_shutdown=auto_shutdown,
-        stop_order=stop_order,
-    )
-    return ChildSpec(
-        name,
-        spec,
-        restart=restart,
-        shutdown=shutdown,
-        significant=significant,
-        start_timeout=start_timeout,
-        kind="supervisor",
-        info={"strategy": spec.strategy.value},
-        tags=tags,
+    return _child_that_is(
+        partial(
+            SupervisorSpec,
+            strategy=strategy,
+            children=children,
+            intensity=intensity,
+            period=period,
+            auto_shutdown=auto_shutdown,
+            stop_order=stop_order,
+        ),
+        partial(
+            ChildSpec,
+            name,
+            restart=restart,
+            shutdown=shutdown,
+            significant=significant,
+            start_timeout=start_timeout,
+            tags=tags,
+        ),
     )
 
 
@@ -101,21 +104,41 @@ def dynamic_supervisor(
     Raises:
         SpecError: an argument or a combination is not allowed; all mistakes are named.
     """
-    spec = SupervisorSpec(
-        strategy=Strategy.SIMPLE_ONE_FOR_ONE,
-        intensity=intensity,
-        period=period,
-        auto_shutdown=auto_shutdown,
-        template=template,
-        max_children=max_children,
+    return _child_that_is(
+        partial(
+            SupervisorSpec,
+            strategy=Strategy.SIMPLE_ONE_FOR_ONE,
+            intensity=intensity,
+            period=period,
+            auto_shutdown=auto_shutdown,
+            template=template,
+            max_children=max_children,
+        ),
+        partial(
+            ChildSpec,
+            name,
+            restart=restart,
+            shutdown=shutdown,
+            significant=significant,
+            tags=tags,
+        ),
     )
-    return ChildSpec(
-        name,
-        spec,
-        restart=restart,
-        shutdown=shutdown,
-        significant=significant,
-        kind="supervisor",
-        info={"strategy": spec.strategy.value},
-        tags=tags,
-    )
+
+
+def _child_that_is(
+    make_supervisor: Callable[[], SupervisorSpec], make_child: Callable[..., ChildSpec]
+) -> ChildSpec:
+    """Return the child that is this supervisor; if both have mistakes, name those of both."""
+    problems: tuple[str, ...] = ()
+    try:
+        run = make_supervisor()
+    except SpecError as exc:
+        problems = exc.problems
+        run = SupervisorSpec()  # to find the mistakes of the child
+    try:
+        child = make_child(run=run, kind="supervisor", info={"strategy": run.strategy.value})
+    except SpecError as exc:
+        raise SpecError((*problems, *exc.problems)) from None
+    if problems:
+        raise SpecError(problems)
+    return child
