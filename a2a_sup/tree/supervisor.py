@@ -129,11 +129,14 @@ class Supervisor:
         """Stop without grace: cancel whoever was asked to stop, and ask nobody any more."""
         self._is_hurried = True
         for record in self.roster.records.values():
+            run = record.current
+            if run is None or not run.is_asked:
+                continue
             if record.nested is not None:
                 record.nested.hurry()
-            elif record.current is not None and record.current.is_asked:
-                record.current.scope.cancel()
-                self._look_if_stuck(record.current, self.roster.now() + STUCK_AFTER)
+            else:
+                run.scope.cancel()
+                self._look_if_stuck(run, self.roster.now() + STUCK_AFTER)
         self.request_stop()
 
     def _on_cancelled(self) -> None:

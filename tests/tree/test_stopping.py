@@ -299,6 +299,33 @@ async def test_hurry_cuts_every_grace_short() -> None:
     assert a.log[-5:] == ["c end", "b cancelled", "b end", "a cancelled", "a end"]
 
 
+async def test_hurry_keeps_the_order_and_no_child_ends_by_itself() -> None:
+    a, b, c = scripted("a b c", politeness="heeds", stop_delay=50)
+    nested = supervisor("s", [b.spec(), c.spec()])
+    tree = TreeHandle(supervisor("app", [a.spec(), nested, ScriptedChild("d").spec()]))
+    recorder = Recorder(tree)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await settle()
+        booted = len(recorder.events)
+        tree.hurry()
+    assert trio.current_time() == 0
+    assert recorder.words()[booted:] == [
+        "d stopping",
+        "d stopped",
+        "s stopping",
+        "s/c stopping",
+        "s/c stopped",
+        "s/b stopping",
+        "s/b stopped",
+        "s supervisor.ended",
+        "s stopped",
+        "a stopping",
+        "a stopped",
+        "root supervisor.ended",
+    ]
+
+
 # --- stuck -------------------------------------------------------------------------------------
 
 
