@@ -152,12 +152,13 @@ class ProcessHost:
         quiet_rounds = 0
         # The kernel's list can miss a process while others exit: one empty look proves nothing.
         while quiet_rounds < 2 and trio.current_time() < deadline:
-            found = (await self._round())[mark]
+            before, found = found, (await self._round())[mark]
             if found <= self._forbidden:
                 quiet_rounds += 1
             else:
                 quiet_rounds = 0
-                await trio.sleep(0.001)
+                # What was killed needs a moment to die; what forked meanwhile must not have one.
+                await trio.sleep(0.001 if found == before else 0)
         del self._ended[mark]
         return frozenset(pid for pid in found if not linux.is_dead(pid))
 

@@ -17,7 +17,7 @@ from a2a_sup.children.logs import ChildLog
 from a2a_sup.children.pipes import Pipes, Stdio, drain, drain_rest, pipes
 from a2a_sup.children.spawning import spawn
 
-KILL_SECONDS = 2.0
+KILL_SECONDS = 5.0
 """How long a process may take to die of SIGKILL before it is given up."""
 
 

@@ -17,7 +17,7 @@ from a2a_sup.children import linux
 from a2a_sup.children.marks import instance_of, marks_on, new_instance
 from a2a_sup.errors import A2ASupError
 
-LEFTOVERS_SECONDS = 5.0
+LEFTOVERS_SECONDS = 10.0
 
 
 class StateInUse(A2ASupError):

@@ -46,21 +46,16 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 def pids_with(word: str) -> dict[int, list[str]]:
-    """Return living processes with an argument that ends with ``word``."""
+    """Return the payloads with an argument that ends with ``word``, once they are what they do."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):
                 argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
                 # The supervisor has it too, but as JSON.
-                if any(part.endswith(word) for part in argv):
+                if any(part.endswith(word) for part in argv) and str(PAYLOAD) not in argv:
                     found[int(entry.name)] = argv
     return found
-
-
-def sleepers(tag: str) -> set[int]:
-    """Return the payloads that have become what they will be."""
-    return {pid for pid, argv in pids_with(tag).items() if argv[0] == "sleep"}
 
 
 def is_dead(pid: int) -> bool:
@@ -269,8 +264,8 @@ def test_a_supervised_supervisor_leaves_nothing_at_the_next_start(
     inner = [sys.executable, str(GUARDED), str(tmp_path / "inner"), *map(json.dumps, payloads)]
     outer = Supervised(tmp_path / "outer", commands=[inner])
     try:
-        assert eventually(lambda: len(sleepers(tag)) == 4), outer.lines()
-        old = sleepers(tag)
+        assert eventually(lambda: len(pids_with(tag)) == 4), outer.lines()
+        old = pids_with(tag).keys()
         doomed = [outer.process.pid, outer.pid()]
         if killed == "both pairs":
             inner_guardian = outer.started()[0]
@@ -279,12 +274,12 @@ def test_a_supervised_supervisor_leaves_nothing_at_the_next_start(
             for pid in doomed:
                 os.kill(pid, number)
         outer.process.wait()
-        assert sleepers(tag) == old
+        assert pids_with(tag).keys() == old
 
         following = Supervised(outer.directory, commands=[inner])
         try:
-            assert eventually(lambda: len(sleepers(tag) - old) == 4), following.lines()
-            assert not sleepers(tag) & old
+            assert eventually(lambda: len(pids_with(tag).keys() - old) == 4), following.lines()
+            assert not pids_with(tag).keys() & old
         finally:
             following.process.terminate()
             following.process.wait(10)

@@ -24,13 +24,15 @@ from a2a_sup.children.process import ProcessExited, run_command
 ORPHAN = "import os, sys, time\nif os.fork(): sys.exit(int(sys.argv[1]))\nos.setsid()\n"
 HOPPER = """
 import os, sys, time
+end = time.monotonic() + 30
 for _ in range(200):
     if os.fork() == 0:
         os.setpgid(0, 0)
-        while True:
+        while time.monotonic() < end:
             time.sleep(0.001)
             if os.fork():
                 os._exit(0)
+        os._exit(0)
 print("ready", flush=True)
 time.sleep(60)
 """

@@ -58,7 +58,9 @@ def pids_with(word: str) -> set[int]:
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if word.encode() in (entry / "cmdline").read_bytes():
+            words = (entry / "cmdline").read_bytes()
+            # Not while it still runs the script and is about to become something else.
+            if word.encode() in words and PAYLOAD.name.encode() not in words:
                 found.add(int(entry.name))
     return found
 

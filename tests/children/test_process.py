@@ -210,7 +210,7 @@ async def test_cancelled_while_it_is_being_made_it_does_not_stay(context: Any) -
     assert not pids_with(tag)
 
 
-async def test_two_hundred_deaf_ones_are_gone_in_their_time_and_a_second(
+async def test_two_hundred_deaf_ones_are_killed_in_parallel(
     make_context: Any,
 ) -> None:
     contexts = [make_context(f"child-{number}") for number in range(200)]
@@ -229,7 +229,8 @@ async def test_two_hundred_deaf_ones_are_gone_in_their_time_and_a_second(
         begin = trio.current_time()
         for context in contexts:
             context.stop.set()
-    assert trio.current_time() - begin < 1 + 1 + 1
+    # All in parallel: one after another would take 200 seconds. Alone it takes 1.3.
+    assert trio.current_time() - begin < 10
     assert not any(is_alive(context.value) for context in contexts)
 
 

@@ -86,10 +86,10 @@ def test_leftovers_end_with_all_below_them_and_nothing_else(tmp_path: Path) -> N
     mark = mark_of(before.instance, 7)
     stranger = mark_of(new_instance(), 7)
     with (
-        marked(mark, "sleep", "60") as leftover,
-        marked(mark, "sh", "-c", "env -i sh -c 'sleep 60 & wait' & wait") as parent,
-        marked(stranger, "sleep", "60") as other,
-        subprocess.Popen(["sleep", "60"]) as unmarked,
+        marked(mark, "sleep", "600") as leftover,
+        marked(mark, "sh", "-c", "env -i sh -c 'sleep 600 & wait' & wait") as parent,
+        marked(stranger, "sleep", "600") as other,
+        subprocess.Popen(["sleep", "600"]) as unmarked,
     ):
         with state_directory(tmp_path) as state:
             assert state.survivors == frozenset()
@@ -104,7 +104,7 @@ def test_a_record_of_an_earlier_boot_says_nothing_about_processes(tmp_path: Path
         pass
     file = tmp_path / "supervisor.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "boot": "another"}))
-    with marked(mark_of(before.instance, 1), "sleep", "60") as process:
+    with marked(mark_of(before.instance, 1), "sleep", "600") as process:
         with state_directory(tmp_path):
             pass
         assert process.poll() is None
