@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -38,6 +39,12 @@ async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None
             await trio.sleep(0.01)
         return
     raise AssertionError("it did not come to be")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def only_child_of(pid: int) -> int:
@@ -283,6 +290,32 @@ async def test_as_pid_1_it_reaps_orphans_stops_on_sigterm_and_needs_no_guardian(
     assert await program.ended() == 0
     assert program.told("tree.stopped")
     assert not marked_by(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_the_demo_recovers_a_killed_mcp_server_and_leaves_nothing(
+    start: Start, tmp_path: Path, ending: signal.Signals
+) -> None:
+    demo = Path(__file__).parents[2] / "examples" / "demo.toml"
+    program = await start("run", demo, A2A_TEST_RUN=str(tmp_path), DEMO_PORT=str(free_port()))
+    await program.until("child.ready", child="time", ready=True, seconds=50)
+    await program.until("tree.started")
+    old = program.pid_of("time")
+    os.kill(old, signal.SIGKILL)
+    said = await program.until("child.backing_off", child="time")
+    assert said["delay"] == 1.0
+    await program.until("child.ready", child="time", times=3, seconds=50)
+    assert is_alive(program.pid_of("time"))
+    assert program.pid_of("time") != old
+    if ending == signal.SIGKILL:
+        os.kill(only_child_of(program.process.pid), ending)
+        assert await program.ended() == -signal.SIGKILL
+    else:
+        program.signal(ending)
+        assert await program.ended() == 0
+    assert not marked_by(tmp_path)
+    names = ("time", "fetch", "web", "flaky", "pipeline/collector", "pipeline/reporter")
+    assert not any(is_alive(program.pid_of(name)) for name in names)
 
 
 async def test_real_mcp_servers_of_a_client_file_are_replaced_when_killed_and_leave_nothing(
