@@ -418,6 +418,11 @@ async def test_a_restarted_child_has_recovered_after_its_minimum_uptime() -> Non
         await trio.sleep(100)
         (recovered,) = [e for e in recorder.events if isinstance(e, events.ChildRecovered)]
         assert (recovered.time, recovered.uptime, recovered.incarnation) == (124, 10, 4)
+        # What a call starts has nothing to recover from.
+        await tree.terminate_child("a")
+        await tree.restart_child("a")
+        await trio.sleep(100)
+        assert recorder.times(events.ChildRecovered, "a") == [124]
 
 
 async def test_a_child_that_was_stopped_in_time_has_not_recovered() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable
 
 import attrs
 import pytest
@@ -11,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked as settle
 
 from a2a_sup import (
     OTP,
+    CallError,
     ChildContext,
     ChildSpec,
     GaveUp,
@@ -24,7 +27,7 @@ from a2a_sup import (
 )
 from a2a_sup.model.restarts import RestartWord
 from a2a_sup.model.strategy import StrategyWord
-from a2a_sup.testing import Recorder, Scripted, ScriptedChild, scripted
+from a2a_sup.testing import Recorder, Scripted, ScriptedChild, run_virtual, scripted
 
 
 def otp(word: RestartWord) -> Restart:
@@ -397,3 +400,91 @@ async def test_a_supervisor_that_fails_to_start_again_is_one_failed_attempt() ->
         assert tree.snapshot().child("s").restarts == 3
         assert (a.starts, b.starts) == (4, 4)
         assert states(tree) == {"s": "running", "s/a": "running", "s/b": "running"}
+
+
+# --- calls that come between a decision and its restart ----------------------------------------
+
+
+async def test_a_retry_is_dropped_when_a_call_came_first_and_the_child_crashed_again() -> None:
+    """In the inbox: terminate, restart, the retry; then the end of what the call started."""
+    go = trio.Event()
+
+    async def work(context: ChildContext) -> None:
+        if context.number == 2:
+            await trio.sleep(1)
+            raise Scripted("no")
+        context.started()
+        if context.number == 1:
+            await go.wait()
+        if context.number < 4:
+            raise Scripted
+        await trio.sleep_forever()
+
+    async def terminate() -> None:
+        await tree.terminate_child("a")
+
+    async def restart() -> None:
+        await tree.restart_child("a")
+
+    spec = supervisor("app", [ChildSpec("a", work, OTP)], strategy="one_for_all")
+    async with open_tree(spec) as tree, trio.open_nursery() as nursery:
+        go.set()
+        await trio.sleep(0.5)
+        for call in (terminate, restart):
+            nursery.start_soon(call)
+            await settle()
+        await trio.sleep(100)
+        snapshot = tree.snapshot().child("a")
+        assert (snapshot.state, snapshot.incarnation, snapshot.restarts) == (State.RUNNING, 4, 2)
+
+
+def test_the_end_of_a_backoff_is_dropped_when_a_call_came_first() -> None:
+    """All in one moment, in every order that Trio chooses: no crash goes uncounted."""
+
+    async def work(context: ChildContext) -> None:
+        context.started()
+        raise Scripted
+
+    async def at_1(call: Callable[[str], Awaitable[object]]) -> None:
+        await trio.sleep(1)
+        with contextlib.suppress(CallError):
+            await call("a")
+
+    async def main() -> None:
+        policy = Restart(when_exhausted="isolate")
+        spec = supervisor("app", [ChildSpec("a", work, policy)])
+        async with open_tree(spec) as tree, trio.open_nursery() as nursery:
+            recorder = Recorder(tree)
+            nursery.start_soon(at_1, tree.terminate_child)
+            nursery.start_soon(at_1, tree.restart_child)
+            await trio.sleep(1.5)
+            told = recorder.words()
+            outcomes.add(tuple(told))
+            assert ("a ended", "a starting") not in itertools.pairwise(told)
+
+    outcomes: set[tuple[str, ...]] = set()
+    for _ in range(100):
+        run_virtual(main)
+    assert len(outcomes) > 2
+
+
+async def test_a_member_restarted_by_a_call_is_not_started_twice() -> None:
+    """Its group goes on without a member that failed for good, a moment after the call."""
+    a, b = scripted("a b")
+    policy = Restart(intensity=1, when_exhausted="isolate")
+    specs = [child.spec(restart=policy) for child in (a, b)]
+
+    async def restart() -> None:
+        await tree.restart_child("b")
+
+    async with open_tree(supervisor("app", specs, strategy="one_for_all")) as tree:
+        async with trio.open_nursery() as nursery:
+            a.crash()
+            a.fail_next_start()
+            a.start_delay = 1
+            await trio.sleep(1.5)
+            assert states(tree) == {"a": "starting", "b": "stopped"}
+            nursery.start_soon(restart)
+        await trio.sleep(100)
+        assert states(tree) == {"a": "failed", "b": "running"}
+        assert (b.starts, b.most_alive) == (2, 1)

@@ -18,6 +18,7 @@ from a2a_sup import (
     NoSuchSupervisor,
     TreeEnded,
     TreeHandle,
+    dynamic_supervisor,
     open_tree,
     supervisor,
 )
@@ -58,6 +59,25 @@ async def test_every_incarnation_runs_in_the_context_that_the_tree_was_opened_in
         await settle()
         assert seen == ["the program's"] * 5
         assert word.get() == word_before == "the block's"
+
+
+async def test_what_a_template_sets_reaches_no_child() -> None:
+    seen: list[str] = []
+
+    async def look(context: ChildContext) -> None:
+        seen.append(word.get())
+        context.started()
+        await trio.sleep_forever()
+
+    def template() -> ChildSpec:
+        word.set("the template's")
+        return ChildSpec("a", look)
+
+    word.set("the program's")
+    async with open_tree(dynamic_supervisor("pool", template)) as tree:
+        await tree.start_from_template("")
+        await tree.start_from_template("")
+    assert seen == ["the program's"] * 2
 
 
 async def test_a_child_may_open_a_tree_of_its_own() -> None:
