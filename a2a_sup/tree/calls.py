@@ -164,7 +164,7 @@ def _start_static(supervisor: Supervisor, request: Request, spec: ChildSpec) -> 
         _start(supervisor, record, request)
     elif record.state is State.STOPPING:
         record.deferred += (request,)
-    elif record.state in ALIVE:
+    elif record.current is not None:
         request.fail(AlreadyStarted(record.path, f"is {record.state} already"))
     else:
         request.fail(AlreadyPresent(record.path, f"exists and is {record.state}"))
@@ -241,7 +241,7 @@ def count_children() -> Request:
         request.answer(
             ChildCounts(
                 specs=1 if supervisor.spec.template is not None else len(records),
-                active=sum(record.current is not None for record in records),
+                active=sum(record.state in ALIVE for record in records),
                 supervisors=supervisors,
                 workers=len(records) - supervisors,
             )

@@ -275,6 +275,9 @@ class Supervisor:
         else:
             self.roster.move(record, State.BACKING_OFF, events.ChildStartFailed, reason)
             rest = () if plan is None or is_boot else plan.start
+            for member in rest:
+                if member.awaits_restart:  # whose end began this, and whose turn did not come
+                    self._stop_idle(member)
             self._mail.post(self._on_retry, (record, failure, rest))
 
     # --- decisions: taken one at a time, in the task of the supervisor --------------------------

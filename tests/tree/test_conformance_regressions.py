@@ -1,33 +1,49 @@
-"""What the comparison with Erlang/OTP (tests/conformance) found, each with a name.
+"""What the comparison with Erlang/OTP (tests/conformance) found; OTP's answers, by hand.
 
-The expectation is OTP's in every case.
+A step that *holds* a supervisor keeps it from looking at its inbox until all its actions are done.
 """
 
 from __future__ import annotations
 
-import trio
-from trio.testing import wait_all_tasks_blocked as settle
+from typing import Any
 
-from a2a_sup import OTP, AlreadyStarted, State, TreeHandle, open_tree, supervisor
-from a2a_sup.testing import Scripted, scripted
-
-
-def states(tree: TreeHandle) -> list[str]:
-    return [child.state.value for child in tree.snapshot().root.children]
+from tests.conformance import ours
+from tests.conformance.scenario import Call, End, Scenario, Step, Supervisor, Worker
 
 
-async def test_a_group_restart_that_fails_early_leaves_the_child_that_caused_it_down() -> None:
-    # It stayed "about to be restarted" with nobody about to do it.
-    a, b = children = scripted("a b")
-    async with open_tree(
-        supervisor(
-            "app", [each.spec(restart=OTP) for each in children], strategy="one_for_all"
-        )
-    ) as tree:
-        a.fail_next_start(Scripted())
-        async with trio.open_nursery() as nursery:
-            b.crash()
-            nursery.start_soon(tree.terminate_child, "a")  # cancels the retry
-        assert states(tree) == [State.STOPPED, State.STOPPED]
-        await tree.restart_child("b")
-        assert states(tree) == [State.STOPPED, State.RUNNING]
+def results(root: Supervisor, *steps: Step) -> list[Any]:
+    """Return what the actions of the last step return."""
+    return [*ours.run(Scenario(root, steps))[len(steps)].results]
+
+
+def test_a_group_restart_that_fails_early_leaves_the_child_that_caused_it_down() -> None:
+    # It was shown as about to be restarted, with nobody about to do it, and could not be
+    # restarted by hand.
+    a, b = Worker("a", starts=("ok", "error")), Worker("b")
+    assert results(
+        Supervisor("", "one_for_all", children=(a, b)),
+        Step((End("b", "crashed"), Call("", "terminate_child", "a")), hold=""),
+        Step((Call("", "which_children"), Call("", "restart_child", "b"))),
+    ) == [[("b", "undefined", "worker"), ("a", "undefined", "worker")], "started"]
+
+
+def test_a_child_whose_death_was_not_looked_at_is_not_counted_as_active() -> None:
+    assert results(
+        Supervisor("", children=(Worker("a"), Worker("b"))),
+        Step((Call("", "count_children"), End("a", "crashed")), hold=""),
+    ) == [[2, 1, 0, 2], "ok"]
+
+
+def test_a_child_whose_death_was_not_looked_at_is_still_started() -> None:
+    # It answered "already present", while restart_child answered "running".
+    assert results(
+        Supervisor("", children=(Worker("a"),)),
+        Step(
+            (
+                Call("", "start_child", spec=Worker("a")),
+                Call("", "restart_child", "a"),
+                End("a", "crashed"),
+            ),
+            hold="",
+        ),
+    ) == ["already_started", "running", "ok"]
