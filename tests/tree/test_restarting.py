@@ -488,3 +488,25 @@ async def test_a_member_restarted_by_a_call_is_not_started_twice() -> None:
         await trio.sleep(100)
         assert states(tree) == {"a": "failed", "b": "running"}
         assert (b.starts, b.most_alive) == (2, 1)
+
+
+async def test_restarts_decided_in_one_moment_are_acknowledged_in_their_order() -> None:
+    """Trio wakes the tasks of one moment in any order; the supervisor does not."""
+    go = trio.Event()
+
+    async def die_together(context: ChildContext) -> None:
+        context.started()
+        if context.number == 1:
+            await go.wait()
+            raise Scripted
+        await trio.sleep_forever()
+
+    specs = [ChildSpec(str(number), die_together, OTP) for number in range(20)]
+    async with open_tree(supervisor("app", specs)) as tree:
+        recorder = Recorder(tree)
+        go.set()
+        await settle()
+    ends = [event.path for event in recorder.events if isinstance(event, events.ChildEnded)]
+    starts = [event.path for event in recorder.events if isinstance(event, events.ChildStarted)]
+    assert len(ends) == 20
+    assert starts == ends
