@@ -7,9 +7,11 @@ VENV    := .venv/$(VERSION)
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check
 UV      := uv>=0.9,<1
+N       ?= 20000
+SEED    ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format lock bench clean
+.PHONY: help venv run test lint format conformance lock bench clean
 .DELETE_ON_ERROR:
 
 ifeq ($(VERSION),)
@@ -37,6 +39,10 @@ lint: venv ## check style, types and layers
 format: venv ## put the code into the one style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+conformance: venv ## compare with Erlang/OTP's supervisor; N=20000 scenarios, SEED=1
+	tests/system-parts
+	$(BIN)/python -m tests.conformance -n $(N) --seed $(SEED) $(ARGS)
 
 bench: venv ## measure
 	$(BIN)/python -m bench $(ARGS)

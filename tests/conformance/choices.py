@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
@@ -20,6 +20,17 @@ class Choices:
         """Ask ``below(n)`` for a number from 0 to n - 1."""
         self._below = below
         self.made: list[int] = []
+
+    @classmethod
+    def seeded(cls, seed: object) -> Self:
+        """Return the choices of a seed."""
+        return cls(random.Random(str(seed)).randrange)
+
+    @classmethod
+    def replayed(cls, made: Iterable[int]) -> Self:
+        """Return choices that were made before, as far as they go and fit; then 0."""
+        rest = iter(made)
+        return cls(lambda limit: min(next(rest, 0), limit - 1))
 
     def below(self, limit: int) -> int:
         """Return a number from 0 to ``limit`` - 1."""
@@ -38,17 +49,6 @@ class Choices:
     def text(self, words: str) -> str:
         """Return one of ``words``."""
         return self.of(words.split())
-
-
-def seeded(seed: object) -> Choices:
-    """Return the choices of a seed."""
-    return Choices(random.Random(str(seed)).randrange)
-
-
-def replayed(made: Iterable[int]) -> Choices:
-    """Return choices that were made before, as far as they go and fit; then 0."""
-    rest = iter(made)
-    return Choices(lambda limit: min(next(rest, 0), limit - 1))
 
 
 def shrunk(made: Sequence[int], fails: Callable[[Choices], bool], tries: int = 3000) -> list[int]:
@@ -93,7 +93,7 @@ class _Shrinker:
     def _improves(self, row: list[int]) -> bool:
         """Take ``row`` for the best if it is smaller, as far as it is used, and fails."""
         self._left -= 1
-        choices = replayed(row)
+        choices = Choices.replayed(row)
         if self._left < 0 or not self._fails(choices):
             return False
         used = choices.made

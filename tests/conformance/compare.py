@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from tests.conformance import choices, ours
-from tests.conformance.choices import Choices
+from tests.conformance import ours
+from tests.conformance.choices import Choices, shrunk
 from tests.conformance.generate import scenario as generate
 from tests.conformance.otp import Otp
 from tests.conformance.scenario import Call, Scenario, to_data, walk
@@ -74,7 +74,7 @@ def compare_seeded(otp: Otp, seed: int, first: int, count: int) -> Iterator[Outc
 
 def generated(seed: int, number: int) -> Scenario:
     """Return one scenario of a seed."""
-    return generate(choices.seeded((seed, number)))
+    return generate(Choices.seeded((seed, number)))
 
 
 def smallest(otp: Otp, seed: int, number: int) -> Outcome:
@@ -83,10 +83,10 @@ def smallest(otp: Otp, seed: int, number: int) -> Outcome:
     def outcome(made: Choices) -> Outcome:
         return next(compare(otp, [(generate(made), number)]))
 
-    start = choices.seeded((seed, number))
+    start = Choices.seeded((seed, number))
     generate(start)
-    row = choices.shrunk(start.made, lambda made: outcome(made).difference is not None)
-    return outcome(choices.replayed(row))
+    row = shrunk(start.made, lambda made: outcome(made).difference is not None)
+    return outcome(Choices.replayed(row))
 
 
 # --- coverage ------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ What is not made, because it has no single right trace:
 - Under ``one_for_one`` and in dynamic supervisors, a message that waits while a *slow* child
   (late, stubborn, or a supervisor) starts or stops. OTP makes everybody wait for it; here a slow
   child holds up nobody but those who ask for it, and siblings are restarted meanwhile. So there
-  the slow child comes last among what waits. Group strategies wait in both, and get everything.
+  the slow child comes last among what waits, and not after a restart that may fail and is tried
+  again. Group strategies wait in both, and get everything.
 - In a dynamic supervisor, a call to stop a child that is restarted while the call waits: OTP's
   call has the former pid, and does nothing; ours has the name, and stops the child.
 - A supervisor that is killed: in OTP its children then stop by themselves, beside its successor's.
@@ -203,8 +204,17 @@ class _Maker:
         path = choices.of([*self._known])
         waits = self._known[path].waits
         actions = [self._action(path, deep=waits, slow=waits) for _ in range(1 + choices.below(3))]
-        actions.append(self._action(path, deep=True, slow=True))
+        # A restart that fails is tried again after all that waits: then the last is not the last.
+        is_last = waits or not any(map(self._may_fail_again, actions))
+        actions.append(self._action(path, deep=is_last, slow=is_last))
         return Step(tuple(actions), hold=path)
+
+    def _may_fail_again(self, action: Action) -> bool:
+        if not isinstance(action, End):
+            return False
+        above, _, name = action.path.rpartition("/")
+        child = self._known[above].children[name]
+        return isinstance(child, Worker) and not set(FAILURES).isdisjoint(child.starts)
 
     def _action(self, path: str, *, deep: bool, slow: bool) -> Action:
         """Return something that happens to the supervisor at ``path``, or below if ``deep``."""

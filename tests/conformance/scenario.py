@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import attrs
-import cattrs
 
 from a2a_sup.model.restarts import RestartWord
 from a2a_sup.model.strategy import AutoShutdownWord, StrategyWord
@@ -207,14 +206,28 @@ def join(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-_converter = cattrs.Converter(omit_if_default=True, forbid_extra_keys=True)
+def to_data(part: Any) -> Any:
+    """Return a scenario, or a part of one, as what JSON knows; defaults are left out."""
+    if isinstance(part, tuple):
+        return [to_data(each) for each in part]
+    if not attrs.has(type(part)):
+        return part
+    given = {
+        field.name: to_data(value)
+        for field in attrs.fields(type(part))
+        if (value := getattr(part, field.name)) != field.default
+    }
+    return {"is": type(part).__name__, **given}
 
 
-def to_data(scenario: Scenario) -> Any:
-    """Return ``scenario`` as what JSON knows."""
-    return _converter.unstructure(scenario)
+def from_data(data: Any) -> Any:
+    """Return what ``to_data`` made ``data`` from."""
+    if isinstance(data, list):
+        return tuple(from_data(each) for each in data)
+    if not isinstance(data, dict):
+        return data
+    given = {name: from_data(value) for name, value in data.items()}
+    return _CLASSES[given.pop("is")](**given)
 
 
-def from_data(data: Any) -> Scenario:
-    """Return the scenario that ``to_data`` made ``data`` from."""
-    return _converter.structure(data, Scenario)
+_CLASSES = {each.__name__: each for each in (Worker, Supervisor, End, Call, Step, Scenario)}
