@@ -376,3 +376,30 @@ async def test_wall_time_moves_with_the_clock() -> None:
     async with open_tree(supervisor("app")) as tree:
         assert tree.wall_time(10) - tree.wall_time(4) == pytest.approx(6)
         assert tree.wall_time(0) > 1_600_000_000
+
+
+def test_an_ended_child_is_never_shown_with_what_it_said_while_it_lived() -> None:
+    """Nor is a picture kept that was taken between its end and what was decided about it."""
+
+    async def watch(tree: TreeHandle) -> None:
+        async for _ in tree.events():
+            child = tree.snapshot().child("a")
+            assert (child.ready is None) is (child.state is not State.RUNNING)
+
+    async def main() -> None:
+        a = ScriptedChild("a")
+        async with open_tree(supervisor("app", [a.spec(restart=TRANSIENT)])) as tree:
+            async with trio.open_nursery() as nursery:
+                assert a.context is not None
+                a.context.ready()
+                a.context.report(pid=1)
+                nursery.start_soon(watch, tree)
+                await settle()
+                a.finish()
+                await settle()
+                child = tree.snapshot().child("a")
+                assert (child.state, child.ready, dict(child.details)) == (State.FINISHED, None, {})
+                nursery.cancel_scope.cancel()
+
+    for _ in range(30):  # whoever Trio wakes first
+        run_virtual(main)
