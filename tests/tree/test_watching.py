@@ -388,18 +388,18 @@ def test_an_ended_child_is_never_shown_with_what_it_said_while_it_lived() -> Non
 
     async def main() -> None:
         a = ScriptedChild("a")
-        async with open_tree(supervisor("app", [a.spec(restart=TRANSIENT)])) as tree:
-            async with trio.open_nursery() as nursery:
-                assert a.context is not None
-                a.context.ready()
-                a.context.report(pid=1)
-                nursery.start_soon(watch, tree)
-                await settle()
-                a.finish()
-                await settle()
-                child = tree.snapshot().child("a")
-                assert (child.state, child.ready, dict(child.details)) == (State.FINISHED, None, {})
-                nursery.cancel_scope.cancel()
+        spec = supervisor("app", [a.spec(restart=TRANSIENT)])
+        async with open_tree(spec) as tree, trio.open_nursery() as nursery:
+            assert a.context is not None
+            a.context.ready()
+            a.context.report(pid=1)
+            nursery.start_soon(watch, tree)
+            await settle()
+            a.finish()
+            await settle()
+            child = tree.snapshot().child("a")
+            assert (child.state, child.ready, dict(child.details)) == (State.FINISHED, None, {})
+            nursery.cancel_scope.cancel()
 
     for _ in range(30):  # whoever Trio wakes first
         run_virtual(main)
