@@ -19,7 +19,7 @@ $(error PYTHON=$(PYTHON) does not run: name a Python, 3.11 or newer)
 endif
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 venv: $(VENV)/.installed ## install the package and its tools into .venv/VERSION
 
