@@ -278,9 +278,9 @@ def test_tables_and_files(mistakes: Mistakes, toml: str, problem: str) -> None:
         ("", '"": found the name ""; allowed: a name is a text of 1 to 64 characters'),
         ("..", '"..": found the name ".."; allowed: a name is not'),
         ("x" * 65, f"{'x' * 65}: found the name"),
-        ("a\\u001b[31m", '"a\\u001b[31m": found the name "a\\u001b[31m"; allowed: a name has no'),
+        ("a\\u001b[31m", '"a\\u001b[31m": found the name "a\\u001b[31m"; allowed: a name has only'),
         ("a\\nb", '"a\\nb": found the name "a\\nb"; allowed: a name has only printable characters'),
-        ("a\\u202Eb", '"a\\u202eb": found the name "a\\u202eb"; allowed: a name has no control'),
+        ("a\\u202Eb", '"a\\u202eb": found the name "a\\u202eb"; allowed: a name has only printable'),
     ],
 )
 def test_names(mistakes: Mistakes, name: str, problem: str) -> None:
