@@ -280,7 +280,10 @@ def test_tables_and_files(mistakes: Mistakes, toml: str, problem: str) -> None:
         ("x" * 65, f"{'x' * 65}: found the name"),
         ("a\\u001b[31m", '"a\\u001b[31m": found the name "a\\u001b[31m"; allowed: a name has only'),
         ("a\\nb", '"a\\nb": found the name "a\\nb"; allowed: a name has only printable characters'),
-        ("a\\u202Eb", '"a\\u202eb": found the name "a\\u202eb"; allowed: a name has only printable'),
+        (
+            "a\\u202Eb",
+            '"a\\u202eb": found the name "a\\u202eb"; allowed: a name has only printable',
+        ),
     ],
 )
 def test_names(mistakes: Mistakes, name: str, problem: str) -> None:

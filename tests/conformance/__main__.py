@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("-n", type=int, default=2000, help="how many scenarios")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first scenario")
+    parser.add_argument("--brief", action="store_true", help="only say whether one differs")
     parser.add_argument("--file", type=Path, help="run the one scenario of this JSON file")
     options = parser.parse_args()
     try:
@@ -29,18 +30,19 @@ def main() -> int:
                 outcome = next(compare(otp, [(scenario, options.seed)]))
                 print(outcome)
                 return int(outcome.difference is not None)
-            return _run_many(otp, options.seed, options.first, options.n)
+            return _run_many(otp, options)
     except ErlangMissing as exc:
         print(exc, file=sys.stderr)
         return 1
 
 
-def _run_many(otp: Otp, seed: int, first: int, count: int) -> int:
+def _run_many(otp: Otp, options: argparse.Namespace) -> int:
+    seed, first = options.seed, options.first
     hits: Counter[str] = Counter()
     done = steps = 0
     found: int | None = None
     begun = time.monotonic()
-    for outcome in compare_seeded(otp, seed, first, count):
+    for outcome in compare_seeded(otp, seed, first, options.n):
         if outcome.difference is not None:
             found = first + done
             break
@@ -56,6 +58,9 @@ def _run_many(otp: Otp, seed: int, first: int, count: int) -> int:
     )
     if found is None:
         return 0
+    if options.brief:
+        print(f"scenario {found} of seed {seed} differs")
+        return 1
     print(f"scenario {found} of seed {seed} differs; the smallest that does:", flush=True)
     # What was sent with it is of no interest any more.
     with Otp() as fresh:
