@@ -8,7 +8,7 @@ import sys
 import threading
 
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
-from a2a_sup.tree.supervisor import STUCK_AFTER
+from a2a_sup.tree.stopper import STUCK_AFTER
 
 EX_SOFTWARE = 70
 """The exit status (BSD sysexits: internal software error)."""

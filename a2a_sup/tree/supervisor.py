@@ -11,7 +11,6 @@ what is added to them.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
@@ -23,19 +22,18 @@ import trio
 from a2a_sup.errors import GaveUp, ShutdownExit, StartFailed, SupervisorEnded
 from a2a_sup.model import events
 from a2a_sup.model.reasons import SHUTDOWN, Reason, reason_of
-from a2a_sup.model.restarts import RestartType, Window
+from a2a_sup.model.restarts import RestartType
 from a2a_sup.model.spec import ChildContext, ChildSpec, SupervisorSpec
 from a2a_sup.model.states import State
-from a2a_sup.model.strategy import members, shuts_down
+from a2a_sup.model.strategy import shuts_down
 from a2a_sup.tree.bus import Bus
 from a2a_sup.tree.calls import ChildRef, Request
 from a2a_sup.tree.loop import Loop
 from a2a_sup.tree.plan import Plan
+from a2a_sup.tree.restarter import Restarter
 from a2a_sup.tree.roster import Record, Roster
-from a2a_sup.tree.runner import IGNORED, Incarnation, run, stack_of
-
-STUCK_AFTER = 5.0
-"""Seconds from the cancellation of a child until it is reported as stuck."""
+from a2a_sup.tree.runner import IGNORED, Incarnation, run
+from a2a_sup.tree.stopper import Stopper
 
 
 class Supervisor:
@@ -45,6 +43,8 @@ class Supervisor:
         spec: how to behave.
         path: from the root; empty for the root itself.
         roster: the children.
+        loop: what its task does next.
+        mail: what its task has to look at.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Supervisor:
         # Children run in the context that the tree was opened in, not in that of whoever
         # happened to call restart_child.
         self._context = context
-        self._loop = Loop(self, bus.now, self._shut_down, self._on_cancelled)
-        self._mail = self._loop.mail
-        self._window = Window()
-        self._is_hurried = False
+        self.loop = Loop(self, bus.now, self._shut_down, self._on_cancelled)
+        self.mail = self.loop.mail
+        self._restarter = Restarter(self)
+        self._stopper = Stopper(self)
         self._verdict: ShutdownExit | StartFailed | None = None
         self._on_booted: Callable[[], object] = lambda: None
         self._nursery: trio.Nursery
@@ -95,7 +95,7 @@ class Supervisor:
     def _lay_down_boot(self) -> None:
         for spec in self.spec.children:
             self.roster.add(spec, spec.name)
-        self._loop.follow(
+        self.loop.follow(
             Plan(
                 "boot",
                 start=deque(self.roster.records.values()),
@@ -106,7 +106,7 @@ class Supervisor:
 
     async def _serve(self) -> None:
         try:
-            await self._loop.run()
+            await self.loop.run()
         except BaseException:
             # Something that is no crash of a child: KeyboardInterrupt, or a mistake in here. The
             # children are shielded, so without this the nursery would wait for them for ever.
@@ -118,25 +118,16 @@ class Supervisor:
     @property
     def is_over(self) -> bool:
         """Whether it takes no more calls."""
-        return self._loop.is_over
+        return self.loop.is_over
 
     def request_stop(self) -> None:
         """Stop the children in order and end. It replaces whatever is going on."""
-        self._loop.request_stop()
-        self._say_if_held_up()
+        self.loop.request_stop()
+        self._stopper.say_if_held_up()
 
     def hurry(self) -> None:
         """Stop without grace: cancel whoever was asked to stop, and ask nobody any more."""
-        self._is_hurried = True
-        for record in self.roster.records.values():
-            run = record.current
-            if run is None or not run.is_asked:
-                continue
-            if record.nested is not None:
-                record.nested.hurry()
-            else:
-                run.scope.cancel()
-                self._look_if_stuck(run, self.roster.now() + STUCK_AFTER)
+        self._stopper.hurry()
         self.request_stop()
 
     def _on_cancelled(self) -> None:
@@ -155,11 +146,11 @@ class Supervisor:
         if self.is_over:
             request.fail(SupervisorEnded(self.path, "the supervisor has ended"))
         else:
-            self._mail.post(self._on_request, request)
+            self.mail.post(self._on_request, request)
 
     def blocked_by(self) -> Iterable[Incarnation]:
         """Return those that must settle before any call can be answered."""
-        return self._loop.blocked_by()
+        return self.loop.blocked_by()
 
     # --- facts: written at once, in the task of the child ---------------------------------------
 
@@ -176,10 +167,10 @@ class Supervisor:
             incarnation.starter = None
         if record.is_unproven and not record.is_watched:
             record.is_watched = True
-            self._mail.at(
+            self.mail.at(
                 record.started_at + record.spec.restart.min_uptime, self._on_uptime, record
             )
-        self._loop.settled(incarnation)
+        self.loop.settled(incarnation)
 
     def interrupted(self, incarnation: Incarnation) -> None:
         """Take the end of everything for a stop of this child, and stop the others in order."""
@@ -190,7 +181,7 @@ class Supervisor:
 
     def held_up(self, incarnation: Incarnation) -> None:
         """Take note that a nested supervisor has stopped, except for children that are stuck."""
-        self._look_if_stuck(incarnation, self.roster.now())
+        self._stopper.look_if_stuck(incarnation, self.roster.now())
 
     def said_ready(self, incarnation: Incarnation) -> None:
         """Take note of readiness."""
@@ -213,7 +204,7 @@ class Supervisor:
             self._ignored(incarnation)
         else:
             self._start_failed(incarnation, reason, error)
-        self._loop.settled(incarnation)
+        self.loop.settled(incarnation)
 
     def _ended_as_asked(self, incarnation: Incarnation, reason: Reason) -> None:
         record = incarnation.record
@@ -225,7 +216,7 @@ class Supervisor:
             self.roster.forget(record)
         for request in incarnation.stoppers:
             request.answer()
-        self._mail.post_first(self._on_request, record.deferred)
+        self.mail.post_first(self._on_request, record.deferred)
         record.deferred = ()
 
     def _ended_by_itself(
@@ -238,7 +229,7 @@ class Supervisor:
             state = State.FINISHED if reason.benign else State.FAILED
         incarnation.error = error
         self.roster.move(record, state, events.ChildEnded, reason)
-        self._mail.post(self._on_exit, incarnation)
+        self.mail.post(self._on_exit, incarnation)
 
     def _ignored(self, incarnation: Incarnation) -> None:
         record = incarnation.record
@@ -257,7 +248,7 @@ class Supervisor:
         record.current = None
         failure = StartFailed(record.path, reason.text)
         failure.__cause__ = error
-        plan = self._loop.plan_for(incarnation)
+        plan = self.loop.plan_for(incarnation)
         is_boot = plan is not None and plan.purpose == "boot"
         if plan is not None and not (is_boot and record.is_isolated):
             plan.failed = record
@@ -277,8 +268,8 @@ class Supervisor:
             rest = () if plan is None or is_boot else plan.start
             for member in rest:
                 if member.awaits_restart:  # whose end began this, and whose turn did not come
-                    self._stop_idle(member)
-            self._mail.post(self._on_retry, (record, failure, rest))
+                    self._stopper.stop_idle(member)
+            self.mail.post(self._restarter.retry, (record, failure, rest))
 
     # --- decisions: taken one at a time, in the task of the supervisor --------------------------
 
@@ -292,7 +283,7 @@ class Supervisor:
         record.current = None
         error, incarnation.error = incarnation.error, None
         if record.state is State.BACKING_OFF:
-            self._restart(record, error)
+            self._restarter.restart(record, error)
             return
         if shuts_down(
             self.spec.auto_shutdown,
@@ -305,80 +296,14 @@ class Supervisor:
         ):
             self.roster.announce(events.SupervisorAutoShutdown, record.path)
             self._verdict = ShutdownExit(f"auto_shutdown: {record.path} ended")
-            self._loop.request_stop()
+            self.loop.request_stop()
         if record.leaves_at_end:
             self.roster.forget(record)
 
-    def _on_retry(self, subject: tuple[Record, StartFailed, Iterable[Record]]) -> None:
-        """Restart a child whose restart failed; ``rest``: those who were to start after it."""
-        record, failure, rest = subject
-        if not record.awaits_restart or record.next_attempt_at is not None:
-            return
-        self._restart(record, failure)
-        if record.state is State.FAILED and record.is_isolated:
-            self.follow(Plan("restart", start=deque(rest)))
-
-    def _on_backed_off(self, subject: tuple[Record, float]) -> None:
-        record, when = subject
-        if record.next_attempt_at == when:
-            self._mail.post(self._attempt, record)
-
-    def _restart(self, record: Record, error: Exception | None) -> None:
-        """Count a restart, and start the child now, or later, or give up."""
-        now = self.roster.now()
-        policy = record.spec.restart
-        if record.window is None:
-            record.window = Window()
-        earlier = record.window.count(now, policy.period)
-        if policy.intensity is not None and earlier >= policy.intensity:
-            self._exhausted(record, error)
-            return
-        record.window.add(now)
-        if self.spec.intensity is not None:
-            if self._window.count(now, self.spec.period) >= self.spec.intensity:
-                self._give_up(record, error, self.spec.intensity, self.spec.period)
-                return
-            self._window.add(now)
-        record.restarts += 1
-        record.is_unproven = True
-        delay = policy.backoff.delay(earlier)
-        if not delay:
-            self._attempt(record)
-            return
-        record.next_attempt_at = when = now + delay
-        self.roster.note(record, events.ChildBackingOff, delay, earlier + 1)
-        self._mail.at(when, self._on_backed_off, (record, when))
-        if self.spec.strategy.grouped:
-            self.follow(Plan("restart", stop=self._others(record)))
-
-    def _attempt(self, record: Record) -> None:
-        """Start a child, and with it its group."""
-        if not record.awaits_restart:
-            return
-        record.next_attempt_at = None
-        if self.spec.strategy.grouped:
-            group = members(self.spec.strategy, [*self.roster.records.values()], record)
-            self.follow(Plan("restart", stop=self._others(record), start=deque(group)))
-        else:
-            self.start(record)
-
-    def _others(self, record: Record) -> list[Record]:
-        group = members(self.spec.strategy, [*self.roster.records.values()], record)
-        return [member for member in group if member is not record]
-
-    def _exhausted(self, record: Record, error: Exception | None) -> None:
-        policy = record.spec.restart
-        if record.is_isolated:
-            reason = record.last_reason or SHUTDOWN
-            self.roster.move(record, State.FAILED, events.ChildFailed, reason)
-            if self.spec.dynamic:
-                self.roster.forget(record)
-        else:
-            self._give_up(record, error, policy.intensity or 0, policy.period)
-
-    def _give_up(
+    def give_up(
         self, record: Record, error: Exception | None, intensity: int, period: float
     ) -> None:
+        """Stop all children and end: a child needs more restarts than are allowed."""
         text = (
             f"{record.path} needs more than {intensity} restarts in {period:g} s "
             f"({record.last_reason})"
@@ -388,17 +313,17 @@ class Supervisor:
         verdict.__cause__ = error
         self._verdict = verdict
         self.roster.announce(events.SupervisorGaveUp, record.path, reason_of(verdict))
-        self._loop.request_stop()
+        self.loop.request_stop()
 
     def _booted(self, plan: Plan) -> None:
         if plan.failed is not None:
-            self._loop.request_stop()
+            self.loop.request_stop()
             return
         self.roster.announce(events.SupervisorStarted)
         self._on_booted()
 
     def _shut_down(self) -> None:
-        self._loop.follow(
+        self.loop.follow(
             Plan(
                 "call",
                 stop=list(self.roster.records.values()),
@@ -409,27 +334,14 @@ class Supervisor:
 
     def _finish(self) -> None:
         """Take no more calls and answer those that wait."""
-        self._loop.is_over = True
-        requests = [subject for subject in self._mail.drain() if isinstance(subject, Request)]
+        self.loop.is_over = True
+        requests = [subject for subject in self.mail.drain() if isinstance(subject, Request)]
         for record in self.roster.records.values():
             requests.extend(record.deferred)
             record.deferred = ()
         for request in requests:
             request.fail(SupervisorEnded(self.path, "the supervisor has ended"))
-        self._say_if_held_up()
-
-    def _say_if_held_up(self) -> None:
-        """Tell the parent that waits for this supervisor if stuck children are all it waits for.
-
-        Without this the parent, which gives a supervisor all the time it needs, would never stop
-        its other children.
-        """
-        holder = self.roster.holder
-        run = None if holder is None else holder.current
-        if run is None or not run.is_asked or not self.is_over:
-            return
-        if any(record.state is State.STUCK for record in self.roster.records.values()):
-            run.owner.held_up(run)
+        self._stopper.say_if_held_up()
 
     def _on_uptime(self, record: Record) -> None:
         """See whether a restarted child stayed up; one timer per child, renewed if it did not."""
@@ -441,37 +353,17 @@ class Supervisor:
         proven_at = record.started_at + record.spec.restart.min_uptime
         if self.roster.now() < proven_at:
             record.is_watched = True
-            self._mail.at(proven_at, self._on_uptime, record)
+            self.mail.at(proven_at, self._on_uptime, record)
         else:
             record.is_unproven = False
             uptime = self.roster.now() - record.started_at
             self.roster.note(record, events.ChildRecovered, uptime)
 
-    def _look_if_stuck(self, incarnation: Incarnation, when: float) -> None:
-        self._mail.at(when, self._on_stuck, incarnation)
-
-    def _on_stuck(self, incarnation: Incarnation) -> None:
-        record = incarnation.record
-        if incarnation.is_over or record.state is State.STUCK:
-            return
-        self.roster.move(record, State.STUCK, events.ChildStuck, stack_of(incarnation))
-        # Whoever waits for the stop is answered by the same words as a later caller.
-        for request in (*incarnation.stoppers, *record.deferred):
-            request.handler(self, request)
-        incarnation.stoppers = ()
-        record.deferred = ()
-        if incarnation.starter is not None:
-            incarnation.starter.fail(StartFailed(record.path, "stopped while it was starting"))
-            incarnation.starter = None
-        plan = self._loop.plan_for(incarnation)
-        if plan is not None:
-            plan.gave_up_on(incarnation)
-
     # --- moves ----------------------------------------------------------------------------------
 
     def follow(self, plan: Plan) -> None:
         """Carry out ``plan`` next."""
-        self._loop.follow(plan)
+        self.loop.follow(plan)
 
     def next_name(self, spec: ChildSpec) -> str:
         """Return a name for a dynamic child.
@@ -488,36 +380,12 @@ class Supervisor:
         record.current = incarnation
         self.roster.move(record, State.STARTING, events.ChildStarting)
         self._context.run(self._spawn, incarnation)
-        self._loop.await_briefly(incarnation)
+        self.loop.await_briefly(incarnation)
         return incarnation
 
     def stop(self, record: Record) -> Incarnation | None:
         """Ask a child to stop; return the incarnation to wait for, if there is one."""
-        incarnation = record.current
-        if incarnation is None or incarnation.is_over:
-            self._stop_idle(record)
-            return None
-        if not incarnation.is_asked:
-            self.roster.move(record, State.STOPPING, events.ChildStopping)
-            if self._is_hurried and record.nested is not None:
-                record.nested.hurry()
-            is_killed = self._is_hurried and record.nested is None
-            shutdown = "brutal_kill" if is_killed else record.spec.shutdown
-            gone_by = incarnation.ask(shutdown, self.roster.now())
-            if gone_by < math.inf:
-                self._look_if_stuck(incarnation, gone_by + STUCK_AFTER)
-            self._loop.await_briefly(incarnation)
-        return incarnation
-
-    def _stop_idle(self, record: Record) -> None:
-        """Cancel a restart, or take an end that nobody looked at yet."""
-        was_unread = record.current is not None
-        record.current = None
-        record.next_attempt_at = None
-        if was_unread or record.state in (State.BACKING_OFF, State.PENDING):
-            self.roster.move(record, State.STOPPED, events.ChildStopped, SHUTDOWN)
-        if record.leaves_at_end:
-            self.roster.forget(record)
+        return self._stopper.stop(record)
 
     def _spawn(self, incarnation: Incarnation) -> None:
         record = incarnation.record

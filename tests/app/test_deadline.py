@@ -9,7 +9,7 @@ import trio
 
 from a2a_sup import supervisor, task
 from a2a_sup.app.deadline import LONGEST, stop_bound
-from a2a_sup.tree.supervisor import STUCK_AFTER
+from a2a_sup.tree.stopper import STUCK_AFTER
 
 
 async def idle() -> None:

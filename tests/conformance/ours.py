@@ -185,7 +185,7 @@ class _Run:
         if held is None:
             yield
             return
-        mail = held._mail
+        mail = held.mail
         task, mail._parked = mail._parked, None
         assert task is not None, "it is not at rest"
         yield
