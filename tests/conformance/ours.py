@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,9 +90,32 @@ class Killed(ChildExit):
 
 def run(scenario: Scenario, seed: int = 0) -> list[Report]:
     """Return a report of the boot, one of each step, and one of the final stop."""
-    with seeded(seed):
-        clock = trio.testing.MockClock()
-        return trio.run(_Run(scenario, clock).reports, clock=clock)
+    with seeded(seed), _complaints_of_success():
+        clock = _Clock()
+        run = _Run(scenario, clock)
+        try:
+            return trio.run(run.reports, clock=clock)
+        except trio.TrioInternalError:
+            failure = run.failure or AssertionError("everybody waits, for nothing")
+            del run
+            gc.collect()
+        raise failure
+
+
+@contextmanager
+def _complaints_of_success() -> Iterator[None]:
+    """Forget what destructors complain of when a run broke off: it is no news then."""
+    complaints: list[sys.UnraisableHookArgs] = []
+    hook, sys.unraisablehook = sys.unraisablehook, complaints.append
+    try:
+        yield
+    except Exception:
+        complaints.clear()
+        raise
+    finally:
+        sys.unraisablehook = hook
+        for complaint in complaints:
+            hook(complaint)
 
 
 @contextmanager
@@ -108,6 +133,38 @@ def seeded(seed: int) -> Iterator[None]:
         core._r.setstate(state)
 
 
+class _Clock(trio.abc.Clock):
+    """A clock that stands still, except for jumps.
+
+    When all tasks wait and the driver is not among those who would be woken by that, nothing can
+    ever happen again. A broken tree must not hang the suite: then the whole run breaks off.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._idle = 0
+
+    def jump(self, seconds: float) -> None:
+        self._now += seconds
+
+    def start_clock(self) -> None:
+        """Do nothing."""
+
+    def current_time(self) -> float:
+        return self._now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        core: Any = trio._core._run
+        if core.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle:
+            self._idle = 0
+            return max(0.0, deadline - self._now)
+        # Trio wakes itself through a socket now and then, which is there when it looks again.
+        self._idle += 1
+        if self._idle > 1000:
+            raise RuntimeError("everybody waits, for nothing")
+        return 0.0
+
+
 @attrs.define
 class _Life:
     """One running incarnation of a worker.
@@ -122,7 +179,8 @@ class _Life:
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, clock: trio.testing.MockClock) -> None:
+    def __init__(self, scenario: Scenario, clock: _Clock) -> None:
+        self.failure: Exception | None = None
         self._scenario = scenario
         self._clock = clock
         self._lives: dict[str, _Life] = {}
@@ -136,19 +194,27 @@ class _Run:
     async def reports(self) -> list[Report]:
         self._tree = TreeHandle(self._spec(self._scenario.root))
         self._subscription = self._tree.events(100_000)
-        boot: list[Any] = []
+        reports: list[Report] = []
         async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self._run_tree, boot)
-            await self._settle()
-            reports = [self._report(boot)]
-            for step in self._scenario.steps:
-                results = await self._carry_out(step)
-                reports.append(self._report(results))
-            self._tree.stop()
-            await self._settle()
-            reports.append(self._report([]))
-            assert self._is_over, "the tree does not end"
+            try:
+                await self._live_through(reports)
+            except Exception as exc:
+                self.failure = exc
+                raise
         return reports
+
+    async def _live_through(self, reports: list[Report]) -> None:
+        boot: list[Any] = []
+        self._nursery.start_soon(self._run_tree, boot)
+        await self._settle()
+        reports.append(self._report(boot))
+        for step in self._scenario.steps:
+            results = await self._carry_out(step)
+            reports.append(self._report(results))
+        self._tree.stop()
+        await self._settle()
+        reports.append(self._report([]))
+        assert self._is_over, "the tree does not end"
 
     async def _run_tree(self, boot: list[Any]) -> None:
         try:
