@@ -11,7 +11,7 @@ N       ?= 20000
 SEED    ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format conformance lock bench clean
+.PHONY: help venv run test lint format conformance mutants lock bench clean
 .DELETE_ON_ERROR:
 
 ifeq ($(VERSION),)
@@ -43,6 +43,10 @@ format: venv ## put the code into the one style
 conformance: venv ## compare with Erlang/OTP's supervisor; N=20000 scenarios, SEED=1
 	tests/system-parts
 	$(BIN)/python -m tests.conformance -n $(N) --seed $(SEED) $(ARGS)
+
+mutants: venv ## put mistakes into the core, one by one: is each found? ARGS="3 7" tries some
+	tests/system-parts
+	$(BIN)/python -m tests.conformance.mutants $(ARGS)
 
 bench: venv ## measure
 	$(BIN)/python -m bench $(ARGS)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.conformance import ours
 from tests.conformance.choices import Choices, shrunk
 from tests.conformance.generate import scenario
+from tests.conformance.mutants import MUTANTS, Mutant
 from tests.conformance.otp import ErlangMissing, Otp
 from tests.conformance.scenario import (
     Call,
@@ -53,6 +54,12 @@ def test_a_change_of_anything_is_a_difference(number: int, change: dict[str, Any
     difference = first_difference(RESTART, changed, reports)
     assert difference is not None
     assert difference.step == number - 1
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=range(len(MUTANTS)))
+def test_a_mutant_changes_what_is_there(mutant: Mutant) -> None:
+    assert mutant.module().exists()
+    assert mutant.before != mutant.after
 
 
 def test_another_order_is_a_difference() -> None:
