@@ -86,6 +86,7 @@ act(Action) ->
     ets:insert(?TABLE, {Place, pending}),
     case Action of
         {'end', Path, How} -> ets:insert(?TABLE, {Place, finish(lookup(Path), How)});
+        {pause, Milliseconds} -> timer:sleep(Milliseconds), ets:insert(?TABLE, {Place, ok});
         {call, Path, Call} -> spawn(fun() -> ets:insert(?TABLE, {Place, call(Path, Call)}) end)
     end,
     quiesce(),

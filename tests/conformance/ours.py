@@ -48,6 +48,7 @@ from tests.conformance.scenario import (
     Child,
     End,
     How,
+    Pause,
     Scenario,
     Step,
     Worker,
@@ -274,6 +275,10 @@ class _Run:
                 life.how = action.how
                 life.wake.set()
                 results[place] = "ok"
+            return
+        if isinstance(action, Pause):
+            self._clock.jump(action.milliseconds / 1000)
+            results[place] = "ok"
             return
         try:
             results[place] = await self._call(action)

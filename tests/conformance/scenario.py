@@ -152,7 +152,17 @@ class Call:
         return (Atom("call"), self.path, Atom(self.call))
 
 
-Action: TypeAlias = End | Call
+@attrs.frozen
+class Pause:
+    """Nothing happens for a while: real time in OTP, which has no other."""
+
+    milliseconds: int
+
+    def term(self) -> Term:
+        return (Atom("pause"), self.milliseconds)
+
+
+Action: TypeAlias = End | Call | Pause
 
 
 @attrs.frozen
@@ -230,4 +240,4 @@ def from_data(data: Any) -> Any:
     return _CLASSES[given.pop("is")](**given)
 
 
-_CLASSES = {each.__name__: each for each in (Worker, Supervisor, End, Call, Step, Scenario)}
+_CLASSES = {each.__name__: each for each in (Worker, Supervisor, End, Call, Pause, Step, Scenario)}

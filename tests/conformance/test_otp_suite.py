@@ -21,6 +21,7 @@ from tests.conformance.scenario import (
     Child,
     End,
     How,
+    Pause,
     Scenario,
     Start,
     Step,
@@ -484,6 +485,23 @@ def test_the_order_of_two_deaths_counts_in_rest_for_one(both: Both) -> None:
         waiting(End("b", "crashed"), End("a", "crashed")),
     )
     assert (first.alive, second.alive) == (("", "a", "b"), ())
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+def test_restarts_count_as_long_as_the_period(both: Both) -> None:
+    # OTP compares whole seconds: a gap of more than a period and a second is over for sure, and
+    # one of a period counts for sure. In between it depends; tests/tree pins what we do there.
+    child = Worker("a")
+    crash = End("a", "crashed")
+    *_, last, _ = both(
+        root("one_for_one", child, intensity=1, period=3600), crash, Pause(300), crash
+    )
+    assert last.alive == ()
+    steps: list[Action] = [crash, Pause(2100), crash, Pause(2100), crash, crash]
+    *_, late, again, _ = both(root("one_for_one", child, intensity=1, period=1), *steps)
+    assert (late.alive, again.alive) == (("", "a"), ())
 
 
 # --- a child that never starts again -------------------------------------------------------------
