@@ -6,6 +6,8 @@ These are the names for a program that embeds a tree. Helpers for tests are in
 
 from a2a_sup.children.logs import LogFiles as LogFiles
 from a2a_sup.children.mcp import mcp_server as mcp_server
+from a2a_sup.children.partition import partition_of as partition_of
+from a2a_sup.children.partition import partition_supervisor as partition_supervisor
 from a2a_sup.children.process import ProcessExited as ProcessExited
 from a2a_sup.children.process import process as process
 from a2a_sup.children.spawning import CannotRun as CannotRun
