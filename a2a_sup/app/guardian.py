@@ -58,6 +58,8 @@ def guard(main: Callable[[], int]) -> int:
     supervisor = os.fork()
     if supervisor:
         _become_guardian(supervisor, earlier)
+    # One kill of the job, or Ctrl-\\, must not end both at once: nobody would be left to clear up.
+    os.setpgid(0, 0)
     linux.ask_for_signal_at_parents_death(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if os.getppid() != guardian:
@@ -111,7 +113,5 @@ def _wait_forwarding(supervisor: int) -> int:
             pid, status = os.waitpid(supervisor, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
-        # Ctrl-C comes from the kernel to everybody at the terminal: the supervisor has it already,
-        # and a second one would mean "hurry".
-        elif info.si_signo != signal.SIGINT or info.si_code <= 0:
+        else:
             os.kill(supervisor, info.si_signo)

@@ -30,6 +30,9 @@ LOUD = frozenset({events.ChildFailed, events.ChildStuck, events.SupervisorGaveUp
 NOTABLE = frozenset({events.ChildBackingOff, events.ChildStartFailed, events.EventsDropped})
 """Told as warnings: the tree deals with it."""
 
+TROUBLES = frozenset({"junk_lines", "log_error", "survivors", "tools_error"})
+"""What a child reports that an operator has to know: told as warnings."""
+
 LINE_LIMIT = 200
 """Characters shown of what a child printed last."""
 
@@ -37,6 +40,8 @@ LINE_LIMIT = 200
 def level_of(event: Event) -> str:
     """Return the log level of an event."""
     kind = type(event)
+    if isinstance(event, events.ChildReported) and not TROUBLES.isdisjoint(event.details):
+        return "warning"
     if kind in QUIET:
         return "debug"
     if kind in LOUD:

@@ -31,6 +31,10 @@ _LIMITS = {
 }
 
 
+ENV_FILE_BYTES = 2**20
+"""The kernel would refuse a larger environment anyway."""
+
+
 class CannotRun(ChildExit):
     """A command cannot be run. The message names the path, user or limit and what is wrong."""
 
@@ -139,6 +143,11 @@ def _environment(command: Command) -> dict[str, str]:
 
 def _env_file(path: Path) -> dict[str, str]:
     try:
+        # A pipe would hold up every other start until somebody writes to it.
+        if path.exists() and not path.is_file():
+            raise CannotRun(f"env_file {path}: not a regular file")
+        if path.stat().st_size > ENV_FILE_BYTES:
+            raise CannotRun(f"env_file {path}: larger than {ENV_FILE_BYTES} bytes")
         text = path.read_text(errors="surrogateescape")
     except OSError as exc:
         raise CannotRun(f"env_file {path}: {_reason(exc)}") from exc

@@ -83,7 +83,7 @@ def state_directory(directory: Path) -> Iterator[State]:
         survivors = frozenset[int]()
         if record is not None and record.boot == mine.boot:
             survivors = end_leftovers(record.instance)
-        _write(file, mine)
+        _write(file, mine, directory)
         yield State(directory, mine.instance, survivors)
     finally:
         os.close(file)
@@ -142,10 +142,14 @@ def _read(file: int) -> _Record | None:
     try:
         found = json.loads(os.pread(file, 4096, 0))
         return _Record(int(found["pid"]), int(found["instance"]), str(found["boot"]))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 
-def _write(file: int, record: _Record) -> None:
+def _write(file: int, record: _Record, directory: Path) -> None:
     os.ftruncate(file, 0)
-    os.pwrite(file, json.dumps(attrs.asdict(record)).encode(), 0)
+    try:
+        os.pwrite(file, json.dumps(attrs.asdict(record)).encode(), 0)
+    except OSError as exc:
+        exc.filename = str(directory / "supervisor.json")
+        raise

@@ -84,7 +84,8 @@ def _restart_of(given: Restart | RestartWord) -> Restart:
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
-    return tuple(given)
+    # A single text is left as it is, to be named with the other mistakes, and not taken apart.
+    return cast(tuple[str, ...], given) if isinstance(given, str) else tuple(given)
 
 
 @attrs.frozen(eq=False)
@@ -156,6 +157,8 @@ def _child_problems(spec: ChildSpec) -> Iterable[str]:
         yield f"run is an async function or a SupervisorSpec, not {spec.run!r}"
     if not valid_shutdown(spec.shutdown):
         yield (f"shutdown is seconds >= 0, 'infinity' or 'brutal_kill', not {spec.shutdown!r}")
+    if isinstance(spec.tags, str) or not all(isinstance(tag, str) for tag in spec.tags):
+        yield f"tags is a list of texts, not {spec.tags!r}"
     timeout = spec.start_timeout
     if timeout is not None and (not is_number(timeout, 0) or not timeout):
         yield f"start_timeout is seconds > 0 or None, not {timeout!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar, TypeVarTuple
@@ -47,6 +48,8 @@ class TreeHandle:
         Raises:
             SpecError: ``spec`` is not a supervisor.
         """
+        if not isinstance(spec, ChildSpec):
+            raise SpecError(f"a tree is made of supervisor(name, [...]), not of {spec!r}")
         if not isinstance(spec.run, SupervisorSpec):
             raise SpecError(f"{spec.name!r} is not a supervisor; wrap it: supervisor('app', [...])")
         self.name = spec.name
@@ -55,6 +58,7 @@ class TreeHandle:
         self._token = trio.lowlevel.current_trio_token()
         self._wall_offset = time.time() - trio.current_time()
         self._ended = trio.Event()
+        self._has_run = False
 
     async def run(self, started: Callable[[], object] = lambda: None) -> None:
         """Run the tree, once, until it was stopped or ended by itself.
@@ -66,7 +70,11 @@ class TreeHandle:
             GaveUp: the root gave up; ``__cause__`` is the last crash.
             ShutdownExit: a significant child ended while the tree booted. Once it has booted,
                 an auto_shutdown is a return.
+            RuntimeError: it was run before.
         """
+        if self._has_run:
+            raise RuntimeError(f"the tree {self.name!r} was run already; a TreeHandle runs once")
+        self._has_run = True
         is_booted = False
 
         def booted() -> None:
@@ -207,12 +215,16 @@ class TreeHandle:
     async def wait_until(self, condition: Callable[[TreeSnapshot], bool]) -> TreeSnapshot:
         """Return the first snapshot, from now on, for which ``condition`` holds.
 
-        Raises TreeEnded if the tree ends before.
+        Raises TreeEnded if the tree ends before, and TypeError if ``condition`` is async.
         """
         with self.events(capacity=1) as changes:
             while True:
                 snapshot = self.snapshot()
-                if condition(snapshot):
+                holds = condition(snapshot)
+                if inspect.iscoroutine(holds):
+                    holds.close()
+                    raise TypeError("a condition is a plain function of a snapshot, not async")
+                if holds:
                     return snapshot
                 if await anext(changes, None) is None:
                     raise TreeEnded("the tree ended before the condition held")
