@@ -76,10 +76,11 @@ def run(file: Path, state_dir: Path | None, log_format: str, log_level: str) -> 
     # Structured logs and what else it takes to run a tree: `check` and `--help` do without.
     from a2a_sup.app import host  # noqa: PLC0415
 
-    host.block_signals()
+    _fill_standard_streams()
     # The servers that a FILE names are often installed beside this program.
     environ = with_own_scripts(os.environ)
     config = _read(file, environ)
+    host.block_signals()
     os.environ.clear()
     os.environ.update(without_own_secrets(environ))
     options = host.Options(
@@ -108,6 +109,14 @@ def check(file: Path) -> None:
         click.echo(f"{file}: {skipped.path}: not run: {skipped.reason}")
     workers, supervisors = _count(config.root)
     click.echo(f"{file}: good: {workers} to run, under {supervisors} supervisor(s)")
+
+
+def _fill_standard_streams() -> None:
+    """Open what the caller had closed, or the next file or pipe would take its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)  # noqa: FBT003 - the only form
+    os.close(number)
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _count(supervisor: SupervisorConfig) -> tuple[int, int]:

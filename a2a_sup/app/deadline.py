@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import threading
 
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
@@ -39,11 +38,11 @@ def end_program_after(seconds: float) -> threading.Timer:
     """
 
     def end() -> None:
-        print(
-            f"a2a-sup: not stopped after {seconds:g} s; ending the program now",
-            file=sys.stderr,
-            flush=True,
-        )
+        # From a thread, because nobody may be reading.
+        text = f"a2a-sup: not stopped after {seconds:g} s; ending the program now\n"
+        last_words = threading.Thread(target=os.write, args=(2, text.encode()), daemon=True)
+        last_words.start()
+        last_words.join(1.0)
         os._exit(EX_SOFTWARE)
 
     timer = threading.Timer(seconds, end)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import attrs
@@ -13,6 +14,7 @@ import trio
 
 from a2a_sup.app.assembly import build
 from a2a_sup.app.deadline import MARGIN, end_program_after, stop_bound
+from a2a_sup.app.log_writer import LogWriter
 from a2a_sup.app.logs import LogFormat, configure_logs
 from a2a_sup.app.narration import Narrator
 from a2a_sup.app.settings import Config
@@ -64,9 +66,10 @@ def supervise(config: Config, options: Options) -> int:
         StateInUse: another supervisor has the state directory.
         OSError: the state directory cannot be used.
     """
-    configure_logs(options.log_format, options.log_level)
-    with state_directory(options.state_dir) as state:
-        return trio.run(_supervise, config, options, state)
+    with closing(LogWriter(sys.stderr)) as log:
+        configure_logs(options.log_format, options.log_level, log)
+        with state_directory(options.state_dir) as state:
+            return trio.run(_supervise, config, options, state)
 
 
 async def _supervise(config: Config, options: Options, state: State) -> int:

@@ -1,14 +1,26 @@
-"""The program's own log: lines for people or JSON for machines, on standard error."""
+"""The program's own log: lines for people or JSON for machines."""
 
 from __future__ import annotations
 
 import logging
-import sys
-from typing import Literal, TextIO
+from typing import Literal, Protocol, TextIO, cast
 
 import structlog
 
 LogFormat = Literal["console", "json"]
+
+
+class Stream(Protocol):
+    """What a log can be written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write lines."""
+
+    def flush(self) -> None:
+        """Write what is held back."""
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
 
 
 class _Forwarder(logging.Handler):
@@ -23,17 +35,16 @@ class _Forwarder(logging.Handler):
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-def configure_logs(log_format: LogFormat, level: str, stream: TextIO | None = None) -> None:
-    """Send structured logs to ``stream``, standard error by default.
+def configure_logs(log_format: LogFormat, level: str, out: Stream) -> None:
+    """Send structured logs to ``out``.
 
     Warnings and worse that are logged with the standard library go there too.
 
     Args:
         log_format: ``console``: a line for people; ``json``: an object a line.
         level: one of LEVELS; what is below is dropped.
-        stream: where to.
+        out: where to.
     """
-    out = sys.stderr if stream is None else stream
     render: structlog.typing.Processor
     if log_format == "json":
         clock = structlog.processors.TimeStamper(fmt="iso", utc=True)
@@ -52,7 +63,7 @@ def configure_logs(log_format: LogFormat, level: str, stream: TextIO | None = No
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, out)),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forwarder()], level=max(threshold, logging.WARNING), force=True)
