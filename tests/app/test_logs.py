@@ -76,6 +76,9 @@ def test_what_is_below_the_level_is_not_told() -> None:
         (events.ChildBackingOff(1, 0.0, "a", 1, 1.0, 1), "warning"),
         (events.ChildStarting(1, 0.0, "a", 1), "debug"),
         (events.EventsDropped(7), "warning"),
+        (events.ChildReported(1, 0.0, "a", 1, {"pid": 3}), "debug"),
+        (events.ChildReported(1, 0.0, "a", 1, {"log_error": "full"}), "warning"),
+        (events.ChildReported(1, 0.0, "a", 1, {"junk_lines": 1}), "warning"),
     ],
 )
 def test_levels(event: events.Event, level: str) -> None:

@@ -131,6 +131,19 @@ async def test_when_the_program_is_killed_its_children_are_gone_within_3_seconds
     assert await program.ended(3) == -signal.SIGKILL
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT])
+async def test_a_kill_of_the_whole_job_leaves_nothing(
+    start: Start, tree: Write, number: signal.Signals
+) -> None:
+    file = tree(SLEEP.format("a") + SLEEP.format("b"))
+    program = await start("run", file, prefix=("setsid",))
+    await program.until("tree.started")
+    pids = [program.pid_of("a"), program.pid_of("b")]
+    os.killpg(program.process.pid, number)
+    await eventually(lambda: not any(map(is_alive, pids)), seconds=3)
+    assert await program.ended(3) == -number
+
+
 async def test_a_second_signal_does_not_wait_for_the_stop_timeout(
     start: Start, tree: Write, tmp_path: Path
 ) -> None:

@@ -343,6 +343,14 @@ async def test_the_environment_can_be_a_list_of_allowed_names(
     assert names == {b"PATH", b"OWN", b"A2A_SUP_MARK"}
 
 
+async def test_a_pipe_as_env_file_is_refused_and_holds_up_nobody(
+    context: Any, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(CannotRun, match="not a regular file"):
+        await run(context, ["true"], env_file=tmp_path / "fifo")
+
+
 async def test_a_bad_line_of_an_env_file_is_named_and_not_shown(
     context: Any, tmp_path: Path
 ) -> None:

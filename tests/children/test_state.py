@@ -72,7 +72,19 @@ def test_a_living_owner_is_named_and_a_dead_one_is_no_obstacle(tmp_path: Path) -
         pass
 
 
-@pytest.mark.parametrize("content", ["", "no json", "[]", '{"pid": 1}', '{"instance": null}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "no json",
+        "[]",
+        '{"pid": 1}',
+        '{"instance": null}',
+        '{"pid": 1e999, "instance": 1, "boot": ""}',
+        "[" * 100_000,
+    ],
+    ids=lambda content: content[:12],
+)
 def test_a_record_that_was_cut_short_is_no_obstacle(tmp_path: Path, content: str) -> None:
     (tmp_path / "supervisor.json").write_text(content)
     with state_directory(tmp_path) as state:

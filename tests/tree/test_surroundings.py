@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from a2a_sup import (
     ChildSpec,
     NoSuchChild,
     NoSuchSupervisor,
+    SpecError,
     TreeEnded,
     TreeHandle,
     dynamic_supervisor,
@@ -143,3 +145,26 @@ def test_a_thread_may_outlive_the_tree_while_the_run_goes_on() -> None:
 
     trio.run(main)
     assert errors == ["the root: the supervisor has ended"]
+
+
+async def test_a_tree_runs_once() -> None:
+    async with open_tree(supervisor("app")) as handle:
+        with pytest.raises(RuntimeError, match="was run already"):
+            await handle.run()
+
+
+async def test_an_async_condition_is_refused() -> None:
+    async def condition(_: object) -> bool:
+        return True
+
+    wrong: Any = condition
+    async with open_tree(supervisor("app")) as handle:
+        with pytest.raises(TypeError, match="not async"):
+            await handle.wait_until(wrong)
+
+
+async def test_a_tree_of_something_else_is_refused() -> None:
+    wrong: Any = "app"
+    with pytest.raises(SpecError, match="not of 'app'"):
+        async with open_tree(wrong):
+            pass
