@@ -14,7 +14,7 @@ from a2a_sup.children.command import Command
 from a2a_sup.children.hygiene import current_host
 from a2a_sup.children.logs import ChildLog, LogFiles
 from a2a_sup.children.mcp_connections import ConnectionLost, HandshakeFailed
-from a2a_sup.children.process import LAST_BYTES, LAST_LINES, ProcessExited
+from a2a_sup.children.process import ProcessExited, last_output_of, report_log_error_to
 from a2a_sup.children.running import RunningProcess, running
 from a2a_sup.errors import ChildExit, SpecError
 from a2a_sup.model.spec import ChildContext, StopRequest
@@ -72,7 +72,7 @@ async def run_server(server: MCPCommand, context: ChildContext) -> None:
     """
     stop = context.stop_request()
     shaken = trio.Event()
-    report_log_error = partial(_report_log_error, context)
+    report_log_error = partial(report_log_error_to, context)
     with current_host().logs.opened(context.path, server.logs, report_log_error) as log:
         begin = log.written
         async with running(server.command, log, stdio="streams") as child:
@@ -89,7 +89,7 @@ async def run_server(server: MCPCommand, context: ChildContext) -> None:
             context.report(survivors=sorted(child.survivors))
         verdict = failure or _verdict(server.command, status, stop, shaken)
         if verdict is not None:
-            context.report(last_output=_last_output(log, begin))
+            context.report(last_output=last_output_of(log, begin))
             raise verdict
 
 
@@ -156,15 +156,6 @@ def _verdict(
     if stop.is_set() or shaken.is_set():
         return None
     return HandshakeFailed(f"exited with status {status} before the handshake was done")
-
-
-def _report_log_error(context: ChildContext, problem: str) -> None:
-    context.report(log_error=problem)
-
-
-def _last_output(log: ChildLog, since: int) -> tuple[str, ...]:
-    since = max(since, log.written - LAST_BYTES)
-    return tuple(line.decode(errors="replace") for line in log.tail(LAST_LINES, since=since))
 
 
 # --- the SDK --------------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ async def run_command(command: Command, logs: LogFiles | None, context: ChildCon
         ProcessExited: its status is no success.
     """
     stop = context.stop_request()
-    report_log_error = partial(_report_log_error, context)
+    report_log_error = partial(report_log_error_to, context)
     with current_host().logs.opened(context.path, logs, report_log_error) as log:
         begin = log.written
         async with running(command, log) as child:
@@ -158,7 +158,7 @@ async def run_command(command: Command, logs: LogFiles | None, context: ChildCon
             context.report(survivors=sorted(child.survivors))
         if status in command.success or (stop.is_set() and status == -command.stop_signal):
             return
-        last_output = _last_output(log, begin)
+        last_output = last_output_of(log, begin)
         context.report(last_output=last_output)
         raise ProcessExited(status, last_output)
 
@@ -175,10 +175,12 @@ async def _until_end_or_stop(child: RunningProcess, stop: StopRequest) -> int:
     return status
 
 
-def _report_log_error(context: ChildContext, problem: str) -> None:
+def report_log_error_to(context: ChildContext, problem: str) -> None:
+    """Show that the output of a child could not be kept."""
     context.report(log_error=problem)
 
 
-def _last_output(log: ChildLog, since: int) -> tuple[str, ...]:
+def last_output_of(log: ChildLog, since: int) -> tuple[str, ...]:
+    """Return the last lines of what was logged since the byte ``since``, LAST_BYTES at most."""
     since = max(since, log.written - LAST_BYTES)
     return tuple(line.decode(errors="replace") for line in log.tail(LAST_LINES, since=since))
