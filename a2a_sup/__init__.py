@@ -18,6 +18,7 @@ from a2a_sup.errors import A2ASupError as A2ASupError
 from a2a_sup.errors import AlreadyPresent as AlreadyPresent
 from a2a_sup.errors import AlreadyStarted as AlreadyStarted
 from a2a_sup.errors import CallError as CallError
+from a2a_sup.errors import CheckFailed as CheckFailed
 from a2a_sup.errors import ChildExit as ChildExit
 from a2a_sup.errors import ChildRestarting as ChildRestarting
 from a2a_sup.errors import ChildRunning as ChildRunning
@@ -35,6 +36,9 @@ from a2a_sup.errors import TooManyChildren as TooManyChildren
 from a2a_sup.errors import TreeEnded as TreeEnded
 from a2a_sup.errors import WouldDeadlock as WouldDeadlock
 from a2a_sup.model import events as events
+from a2a_sup.model.health import Probe as Probe
+from a2a_sup.model.health import ProbeResult as ProbeResult
+from a2a_sup.model.health import ProbeSnapshot as ProbeSnapshot
 from a2a_sup.model.reasons import Reason as Reason
 from a2a_sup.model.reasons import ReasonKind as ReasonKind
 from a2a_sup.model.restarts import NO_BACKOFF as NO_BACKOFF

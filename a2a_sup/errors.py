@@ -105,6 +105,10 @@ class TreeEnded(A2ASupError):
     """The tree ended before what was waited for, or a thread called after its Trio run."""
 
 
+class CheckFailed(A2ASupError):
+    """Raised by the check of a probe: the child did not pass, and the message says why."""
+
+
 # --- what became of a tree -----------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from a2a_sup.model.health import ProbeResult
 from a2a_sup.model.reasons import Reason
 
 
@@ -82,6 +83,25 @@ class ChildReady(Event):
 
     type: ClassVar[str] = "child.ready"
     ready: bool
+
+
+@attrs.frozen
+class ChildProbed(Event):
+    """A probe of the child has its answer: see :class:`ProbeResult`."""
+
+    type: ClassVar[str] = "child.probed"
+    probe: str
+    purpose: str
+    result: ProbeResult
+
+
+@attrs.frozen
+class ChildHealth(Event):
+    """The child became healthy or unhealthy. ``because`` is the probe and what it said."""
+
+    type: ClassVar[str] = "child.health"
+    healthy: bool
+    because: str
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from a2a_sup.model.health import ProbeSnapshot
 from a2a_sup.model.reasons import Reason
 from a2a_sup.model.states import State
 
@@ -26,13 +27,16 @@ class ChildSnapshot:
         started_at: when the running incarnation acknowledged its start; None if none runs.
         next_attempt_at: when it will be started again; None if it is not backing off, or waits
             for its supervisor's decision.
-        ready: what it said of its readiness; None if it never did.
+        ready: whether it can serve, by its own word and its readiness probes; None if neither
+            says anything.
+        healthy: whether its liveness and startup probes pass; None: not known.
         last_reason: why the last incarnation ended, or the last start failed.
         details: what the running incarnation reported: pid, tools, ...
         info: what its specification shows: the command, ...
         tags: from its specification.
         restart: permanent, transient or temporary.
         supervisor: of a nested supervisor that is alive: its own picture.
+        probes: in the order of its specification.
     """
 
     name: str
@@ -51,6 +55,8 @@ class ChildSnapshot:
     tags: tuple[str, ...]
     restart: str
     supervisor: SupervisorSnapshot | None
+    healthy: bool | None = None
+    probes: tuple[ProbeSnapshot, ...] = ()
 
 
 @attrs.frozen

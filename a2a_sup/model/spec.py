@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast
 import attrs
 
 from a2a_sup.errors import SpecError
+from a2a_sup.model.health import Probe, probes_problems
 from a2a_sup.model.restarts import Restart, RestartType, RestartWord, window_problems
 from a2a_sup.model.strategy import AutoShutdown, Strategy, auto_shutdown_of, strategy_of
 from a2a_sup.model.words import is_number, word_problems
@@ -88,6 +89,10 @@ def _texts(given: Iterable[str]) -> tuple[str, ...]:
     return cast(tuple[str, ...], given) if isinstance(given, str) else tuple(given)
 
 
+def _probes(given: Iterable[Probe]) -> tuple[Probe, ...]:
+    return tuple(given)
+
+
 @attrs.frozen(eq=False)
 class ChildSpec:
     """How to run one child. ``task``, ``process``, ``mcp_server`` and ``supervisor`` make these.
@@ -105,6 +110,7 @@ class ChildSpec:
         kind: ``task``, ``process``, ``mcp``, ``supervisor``: what snapshots call it.
         info: what snapshots show of the specification, such as the command. No secrets.
         tags: words to find it by.
+        probes: what it is asked while it runs.
     """
 
     name: str
@@ -120,6 +126,7 @@ class ChildSpec:
     kind: str = "task"
     info: Mapping[str, Any] = attrs.field(factory=dict)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    probes: tuple[Probe, ...] = attrs.field(default=(), converter=_probes)
 
     @shutdown.default
     def _otp_default(self) -> Shutdown:
@@ -159,6 +166,9 @@ def _child_problems(spec: ChildSpec) -> Iterable[str]:
         yield (f"shutdown is seconds >= 0, 'infinity' or 'brutal_kill', not {spec.shutdown!r}")
     if isinstance(spec.tags, str) or not all(isinstance(tag, str) for tag in spec.tags):
         yield f"tags is a list of texts, not {spec.tags!r}"
+    yield from probes_problems(spec.probes)
+    if spec.probes and isinstance(spec.run, SupervisorSpec):
+        yield "a supervisor has no probes; its children may"
     timeout = spec.start_timeout
     if timeout is not None and (not is_number(timeout, 0) or not timeout):
         yield f"start_timeout is seconds > 0 or None, not {timeout!r}"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from a2a_sup.model import events
 from a2a_sup.model.codec import ITEM_LIMIT, event_to_json, plain, snapshot_to_json
+from a2a_sup.model.health import ProbeResult, ProbeSnapshot
 from a2a_sup.model.reasons import Crash, Frame, Reason, ReasonKind
 from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot, TreeSnapshot
 from a2a_sup.model.states import State
@@ -46,6 +47,10 @@ anything = st.recursive(
     max_leaves=10,
 )
 details = st.dictionaries(texts, anything, max_size=4)
+probe_results = st.builds(ProbeResult, floats, st.booleans(), floats, texts)
+probes = st.builds(
+    ProbeSnapshot, texts, texts, st.none() | st.booleans(), floats, st.tuples(probe_results)
+)
 FIELDS = {
     "seq": st.integers(0),
     "time": floats,
@@ -60,6 +65,11 @@ FIELDS = {
     "stack": texts,
     "child": texts,
     "count": st.integers(0),
+    "probe": texts,
+    "purpose": texts,
+    "result": probe_results,
+    "healthy": st.booleans(),
+    "because": texts,
 }
 
 
@@ -88,6 +98,8 @@ def child(
         tags=st.just(("a", "b")),
         restart=texts,
         supervisor=supervisor,
+        healthy=st.none() | st.booleans(),
+        probes=st.tuples(probes),
     )
 
 
