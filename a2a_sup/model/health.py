@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MESSAGE_LIMIT = 200
 """Characters kept of what a check said."""
+EAGER_WAIT = 0.05
+"""Seconds, doubled with each check, between those of a readiness probe that has not passed yet."""
 RESULTS_KEPT = 20
 """Results kept of each probe, over all incarnations of the child."""
 
@@ -138,18 +140,36 @@ class Tally:
         verdict: whether the probe is passing; None: too few results to say.
         row: how many of the last results were alike.
         passed: how these were.
+        has_passed: whether the verdict has been True.
     """
 
     verdict: bool | None = None
     row: int = 0
     passed: bool = False
+    has_passed: bool = False
 
     def after(self, probe: Probe, *, passed: bool) -> Tally:
         """Return what one more result makes of it."""
         row = self.row + 1 if passed is self.passed else 1
         threshold = probe.success_threshold if passed else probe.failure_threshold
         verdict = passed if row >= threshold else self.verdict
-        return Tally(verdict, row, passed)
+        return Tally(verdict, row, passed, self.has_passed or verdict is True)
+
+
+def first_wait(probe: Probe, chance: float) -> float:
+    """Return the seconds from the start of a child to its first check; ``chance``: 0 to 1."""
+    if probe.purpose is not Purpose.LIVENESS:
+        return probe.initial_delay  # somebody may be waiting for the answer
+    return probe.initial_delay + probe.interval * probe.jitter * chance
+
+
+def next_wait(probe: Probe, tally: Tally, chance: float) -> float:
+    """Return the seconds from the end of one check to the next; ``chance``: 0 to 1."""
+    wait = probe.interval * (1 + probe.jitter * (2 * chance - 1))
+    if probe.purpose is Purpose.READINESS and not tally.has_passed:
+        # Its failures have no consequence, and its first pass is waited for.
+        return min(wait, EAGER_WAIT * 2.0 ** min(tally.row, 20))
+    return wait
 
 
 @attrs.frozen

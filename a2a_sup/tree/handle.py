@@ -205,6 +205,19 @@ class TreeHandle:
             root=self._root.roster.picture(),
         )
 
+    def child(self, path: str) -> ChildSnapshot | None:
+        """Return one child as it is now, or None; the cost is that of its depth.
+
+        A nested supervisor is shown without its children.
+        """
+        parent, name = _split(path)
+        try:
+            supervisor = self._find(parent)
+        except NoSuchSupervisor:
+            return None
+        record = supervisor.roster.records.get(name)
+        return None if record is None else record.row()
+
     def events(self, capacity: int = 1000) -> Subscription:
         """Return an async iterator over all events from now on.
 

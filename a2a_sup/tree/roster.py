@@ -11,6 +11,7 @@ from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.model.states import State
 from a2a_sup.tree.bus import Bus
+from a2a_sup.tree.probing import Answers
 from a2a_sup.tree.runner import NO_DETAILS, Incarnation
 
 if TYPE_CHECKING:
@@ -110,10 +111,12 @@ class Record:
         is_unproven: restarted, and not yet up for its minimum uptime.
         is_watched: a timer looks at its uptime.
         deferred: calls that wait until it has stopped.
+        answers: what its probes were answered, if it has any.
     """
 
     __slots__ = (
         "_picture",
+        "answers",
         "current",
         "deferred",
         "is_forgotten",
@@ -156,6 +159,7 @@ class Record:
         self.is_unproven = False
         self.is_watched = False
         self.deferred: tuple[Request, ...] = ()
+        self.answers = Answers(spec.probes) if spec.probes else None
         self._picture: ChildSnapshot | None = None
 
     @property
@@ -188,27 +192,40 @@ class Record:
             self._picture = None
             self.roster.touch()
 
+    def row(self) -> ChildSnapshot:
+        """Return the child as an immutable value, a nested supervisor without its children."""
+        if self.nested is None:
+            return self.picture()
+        roster = self.nested.roster
+        return self._pictured(SupervisorSnapshot(roster.path, roster.spec.strategy.value, ()))
+
     def picture(self) -> ChildSnapshot:
         """Return the child as an immutable value; the same object until something changed."""
         if self._picture is None:
-            # What an incarnation said of itself is true only while it lives.
-            run = None if self.current is None or self.current.is_over else self.current
-            self._picture = ChildSnapshot(
-                name=self.name,
-                path=self.path,
-                kind=self.spec.kind,
-                state=self.state,
-                incarnation=self.number,
-                restarts=self.restarts,
-                since=self.since,
-                started_at=self.started_at,
-                next_attempt_at=self.next_attempt_at,
-                ready=None if run is None else run.is_ready,
-                last_reason=self.last_reason,
-                details=NO_DETAILS if run is None else run.details,
-                info=self.spec.info,
-                tags=self.spec.tags,
-                restart=self.spec.restart.type.value,
-                supervisor=None if self.nested is None else self.nested.roster.picture(),
-            )
+            below = None if self.nested is None else self.nested.roster.picture()
+            self._picture = self._pictured(below)
         return self._picture
+
+    def _pictured(self, below: SupervisorSnapshot | None) -> ChildSnapshot:
+        # What an incarnation said of itself is true only while it lives.
+        run = None if self.current is None or self.current.is_over else self.current
+        return ChildSnapshot(
+            name=self.name,
+            path=self.path,
+            kind=self.spec.kind,
+            state=self.state,
+            incarnation=self.number,
+            restarts=self.restarts,
+            since=self.since,
+            started_at=self.started_at,
+            next_attempt_at=self.next_attempt_at,
+            ready=None if run is None else run.is_ready,
+            last_reason=self.last_reason,
+            details=NO_DETAILS if run is None else run.details,
+            info=self.spec.info,
+            tags=self.spec.tags,
+            restart=self.spec.restart.type.value,
+            supervisor=below,
+            healthy=None if self.answers is None else self.answers.healthy,
+            probes=() if self.answers is None else self.answers.picture(),
+        )

@@ -15,11 +15,13 @@ import attrs
 import trio
 
 from a2a_sup.errors import IgnoreStart
+from a2a_sup.model.events import Event
 from a2a_sup.model.reasons import NORMAL, SHUTDOWN, Reason, ReasonKind, reason_of
 from a2a_sup.model.spec import ChildFunction, Shutdown, StopRequest
 
 if TYPE_CHECKING:
     from a2a_sup.tree.calls import Request
+    from a2a_sup.tree.probing import Prober
     from a2a_sup.tree.roster import Record
 
 NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
@@ -49,6 +51,18 @@ class Owner(Protocol):
     def reported(self, incarnation: Incarnation, details: Mapping[str, Any]) -> None:
         """The child reported details."""
 
+    def asks_to_be_probed(self, incarnation: Incarnation) -> None:
+        """The child said that it has started, and has probes."""
+
+    def probed(self, incarnation: Incarnation, event: type[Event], *fields: Any) -> None:
+        """A probe of the child has news."""
+
+    def found_unhealthy(self, incarnation: Incarnation, reason: Reason) -> None:
+        """The child has to be stopped and restarted: a probe fails."""
+
+    def request_stop(self) -> None:
+        """The tree has to stop: a check was interrupted."""
+
 
 class Incarnation:
     """One run of a child. To the child itself it is the ``task_status`` (a ChildContext).
@@ -59,11 +73,12 @@ class Incarnation:
         number: 1 for the first start of the child.
         scope: cancels it; shielded, because only its supervisor ends a child.
         is_acknowledged: whether its start was acknowledged.
-        is_ready: what it said of its readiness; None until it said anything.
+        condemned: why it is stopped although nobody asked for that: it is unhealthy.
         is_asked: whether its supervisor asked it to stop: then no end of it is a crash.
         is_over: whether its function ended.
         details: what it reported.
         error: what it raised, kept only until its supervisor decided.
+        prober: asks it its probes, if it has any.
         starter: the call that waits for its start.
         stoppers: the calls that wait for its end.
         task: the task it runs in, to show its stack if it gets stuck.
@@ -71,16 +86,19 @@ class Incarnation:
 
     __slots__ = (
         "_on_stop",
+        "_probed_ready",
+        "_says_ready",
         "_says_started",
         "_stop_request",
+        "condemned",
         "details",
         "error",
         "is_acknowledged",
         "is_asked",
         "is_over",
-        "is_ready",
         "number",
         "owner",
+        "prober",
         "record",
         "scope",
         "starter",
@@ -101,7 +119,7 @@ class Incarnation:
         self.number = record.number
         self.scope = trio.CancelScope(shield=True)
         self.is_acknowledged = False
-        self.is_ready: bool | None = None
+        self.condemned: Reason | None = None
         self.is_asked = False
         self.is_over = False
         self.details: Mapping[str, Any] = NO_DETAILS
@@ -110,7 +128,11 @@ class Incarnation:
         self.stoppers: tuple[Request, ...] = ()
         self.task: trio.lowlevel.Task | None = None
         self.value: object = None
+        self.prober: Prober | None = None
         self._says_started = False
+        self._says_ready: bool | None = None
+        # With probes that ask for it, it is not ready until they say so.
+        self._probed_ready = False if record.spec.is_probed_for_readiness else None
         self._on_stop: Callable[[], object] | None = None
         self._stop_request: trio.Event | None = None
 
@@ -127,17 +149,15 @@ class Incarnation:
             raise RuntimeError("started() was called twice for one start")
         self._says_started = True
         self.value = value
+        if self.record.spec.probes:
+            self.owner.asks_to_be_probed(self)
         if self.is_ready or not self.record.spec.wait_ready:
             self._acknowledge()
 
     def ready(self, *, is_ready: bool = True) -> None:
         """Say whether the child can serve."""
-        if self.is_over or self.is_ready == is_ready:
-            return
-        self.is_ready = is_ready
-        self.owner.said_ready(self)
-        if is_ready and self._says_started and not self.is_acknowledged:
-            self._acknowledge()
+        was_ready, self._says_ready = self.is_ready, is_ready
+        self._tell_readiness(was_ready=was_ready)
 
     def report(self, **details: Any) -> None:
         """Show details in snapshots, beside those reported before."""
@@ -157,6 +177,30 @@ class Incarnation:
 
     # --- what its supervisor does -----------------------------------------------------------------
 
+    @property
+    def is_ready(self) -> bool | None:
+        """Whether it can serve: by its own word and its probes; None: neither says anything."""
+        words = (self._says_ready, self._probed_ready)
+        if False in words:
+            return False
+        return True if True in words else None
+
+    def probed_ready(self, *, is_ready: bool) -> None:
+        """Take the word of the readiness probes."""
+        was_ready, self._probed_ready = self.is_ready, is_ready
+        self._tell_readiness(was_ready=was_ready)
+
+    def tell(self, event: type[Event], *fields: Any) -> None:
+        """Tell what its probes say."""
+        if not self.is_over:
+            self.owner.probed(self, event, *fields)
+
+    def stop_probing(self) -> None:
+        """Ask it nothing more."""
+        if self.prober is not None:
+            self.prober.stop()
+            self.prober = None
+
     def on_stop(self, action: Callable[[], object]) -> None:
         """Have the polite request call ``action`` instead of cancelling at once."""
         self._on_stop = action
@@ -169,6 +213,15 @@ class Incarnation:
     def ask(self, shutdown: Shutdown, now: float) -> float:
         """Ask it to stop; return when it must be gone (infinity: it has all the time)."""
         self.is_asked = True
+        return self._request_stop(shutdown, now)
+
+    def condemn(self, reason: Reason, now: float) -> float:
+        """Ask it to stop because of ``reason``, which is its end; return when it must be gone."""
+        self.condemned = reason
+        return self._request_stop(self.record.spec.shutdown, now)
+
+    def _request_stop(self, shutdown: Shutdown, now: float) -> float:
+        self.stop_probing()
         if self._on_stop is None or shutdown == "brutal_kill":
             self.scope.cancel()
             return now
@@ -184,12 +237,21 @@ class Incarnation:
         return timeout is not None and not self.is_acknowledged and self.scope.cancel_called
 
     def _acknowledge(self) -> None:
-        if self.is_over or (self.is_late and not self.is_asked):
+        is_doomed = self.is_late or self.condemned is not None
+        if self.is_over or (is_doomed and not self.is_asked):
             return
         self.is_acknowledged = True
         if not self.is_asked:
             self.scope.deadline = math.inf
             self.owner.acknowledged(self)
+
+    def _tell_readiness(self, *, was_ready: bool | None) -> None:
+        is_ready = self.is_ready
+        if self.is_over or is_ready == was_ready:
+            return
+        self.owner.said_ready(self)
+        if is_ready and self._says_started and not self.is_acknowledged:
+            self._acknowledge()
 
 
 async def run(incarnation: Incarnation, body: ChildFunction) -> None:
@@ -210,6 +272,7 @@ async def run(incarnation: Incarnation, body: ChildFunction) -> None:
         raise
     finally:
         incarnation.is_over = True
+        incarnation.stop_probing()
         incarnation.task = None
         incarnation.owner.ended(incarnation, verdict(incarnation, error), error)
 
@@ -218,8 +281,20 @@ def verdict(incarnation: Incarnation, error: Exception | None) -> Reason:
     """Return why ``incarnation`` ended. ``error`` is what left its function, if anything."""
     if incarnation.is_asked:
         return _stopped_verdict(incarnation, error)
+    if incarnation.condemned is not None:
+        return _condemned_verdict(incarnation, incarnation.condemned)
     if incarnation.is_acknowledged:
         return NORMAL if error is None else reason_of(error)
+    return _unstarted_verdict(incarnation, error)
+
+
+def _condemned_verdict(incarnation: Incarnation, reason: Reason) -> Reason:
+    if incarnation.is_acknowledged:
+        return reason
+    return attrs.evolve(reason, kind=ReasonKind.START_FAILED)
+
+
+def _unstarted_verdict(incarnation: Incarnation, error: Exception | None) -> Reason:
     if isinstance(error, IgnoreStart):
         return IGNORED
     if error is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from a2a_sup.errors import StartFailed
 from a2a_sup.model import events
-from a2a_sup.model.reasons import SHUTDOWN
+from a2a_sup.model.reasons import SHUTDOWN, Reason
 from a2a_sup.model.states import State
 from a2a_sup.tree.runner import Incarnation, stack_of
 
@@ -35,7 +35,8 @@ class Stopper:
             return None
         if not incarnation.is_asked:
             roster = self._supervisor.roster
-            roster.move(record, State.STOPPING, events.ChildStopping)
+            if record.state is not State.STOPPING:
+                roster.move(record, State.STOPPING, events.ChildStopping)
             if self._is_hurried and record.nested is not None:
                 record.nested.hurry()
             is_killed = self._is_hurried and record.nested is None
@@ -45,6 +46,16 @@ class Stopper:
                 self.look_if_stuck(incarnation, gone_by + STUCK_AFTER)
             self._supervisor.loop.await_briefly(incarnation)
         return incarnation
+
+    def end_unhealthy(self, incarnation: Incarnation, reason: Reason) -> None:
+        """Ask a child to stop, and let its end count as a crash."""
+        if incarnation.is_over or incarnation.is_asked or incarnation.condemned is not None:
+            return
+        roster = self._supervisor.roster
+        roster.move(incarnation.record, State.STOPPING, events.ChildStopping)
+        gone_by = incarnation.condemn(reason, roster.now())
+        if gone_by < math.inf:
+            self.look_if_stuck(incarnation, gone_by + STUCK_AFTER)
 
     def stop_idle(self, record: Record) -> None:
         """Cancel a restart, or take an end that nobody looked at yet."""

@@ -30,6 +30,7 @@ from a2a_sup.tree.bus import Bus
 from a2a_sup.tree.calls import ChildRef, Request
 from a2a_sup.tree.loop import Loop
 from a2a_sup.tree.plan import Plan
+from a2a_sup.tree.probing import Prober
 from a2a_sup.tree.restarter import Restarter
 from a2a_sup.tree.roster import Record, Roster
 from a2a_sup.tree.runner import IGNORED, Incarnation, run
@@ -191,11 +192,29 @@ class Supervisor:
         """Take note of details."""
         self.roster.note(incarnation.record, events.ChildReported, details)
 
+    def asks_to_be_probed(self, incarnation: Incarnation) -> None:
+        """Begin to ask a child its probes, in a task beside it."""
+        answers = incarnation.record.answers
+        if answers is not None:
+            incarnation.prober = prober = Prober(incarnation, answers)
+            name = f"probes of {incarnation.path}"
+            self._context.run(partial(self._nursery.start_soon, prober.run, name=name))
+
+    def probed(self, incarnation: Incarnation, event: type[events.Event], *fields: Any) -> None:
+        """Take note of what a probe found."""
+        self.roster.note(incarnation.record, event, *fields)
+
+    def found_unhealthy(self, incarnation: Incarnation, reason: Reason) -> None:
+        """Decide about a child whose probe fails."""
+        self.mail.post(self._on_unhealthy, (incarnation, reason))
+
     def ended(self, incarnation: Incarnation, reason: Reason, error: Exception | None) -> None:
         """Take note of an end, of whatever kind."""
         record = incarnation.record
         record.started_at = None
         record.last_reason = reason
+        if record.answers is not None:
+            record.answers.forget_verdicts()
         if incarnation.is_asked:
             self._ended_as_asked(incarnation, reason)
         elif incarnation.is_acknowledged:
@@ -275,6 +294,10 @@ class Supervisor:
 
     def _on_request(self, request: Request) -> None:
         request.handler(self, request)
+
+    def _on_unhealthy(self, subject: tuple[Incarnation, Reason]) -> None:
+        incarnation, reason = subject
+        self._stopper.end_unhealthy(incarnation, reason)
 
     def _on_exit(self, incarnation: Incarnation) -> None:
         record = incarnation.record
