@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -27,7 +27,14 @@ QUIET = frozenset(
 """Told at debug level: another event says the same, or says it better."""
 LOUD = frozenset({events.ChildFailed, events.ChildStuck, events.SupervisorGaveUp})
 """Told as errors: somebody has to do something."""
-NOTABLE = frozenset({events.ChildBackingOff, events.ChildStartFailed, events.EventsDropped})
+NOTABLE = frozenset(
+    {
+        events.ChildBackingOff,
+        events.ChildHealth,
+        events.ChildStartFailed,
+        events.EventsDropped,
+    }
+)
 """Told as warnings: the tree deals with it."""
 
 TROUBLES = frozenset({"junk_lines", "log_error", "survivors", "tools_error"})
@@ -42,7 +49,7 @@ def level_of(event: Event) -> str:
     kind = type(event)
     if isinstance(event, events.ChildReported) and not TROUBLES.isdisjoint(event.details):
         return "warning"
-    if kind in QUIET:
+    if kind in QUIET or _is_good_news(event):
         return "debug"
     if kind in LOUD:
         return "error"
@@ -53,24 +60,42 @@ def level_of(event: Event) -> str:
     return "info"
 
 
+def _is_good_news(event: Event) -> bool:
+    """Return whether a probe found what it should."""
+    match event:
+        case events.ChildProbed(result=result):
+            return result.passed
+        case events.ChildHealth(healthy=healthy):
+            return healthy
+        case _:
+            return False
+
+
+_OWN_FIELDS: Mapping[type[Event], Callable[[Any], Mapping[str, Any]]] = {
+    events.ChildBackingOff: lambda it: {"delay": round(it.delay, 3), "restarts": it.restarts},
+    events.ChildHealth: lambda it: {"healthy": it.healthy, "because": it.because},
+    events.ChildProbed: lambda it: {
+        "probe": it.probe,
+        "passed": it.result.passed,
+        "message": it.result.message,
+    },
+    events.ChildReady: lambda it: {"ready": it.ready},
+    events.ChildRecovered: lambda it: {"uptime": round(it.uptime, 3)},
+    events.ChildReported: lambda it: it.details,
+    events.ChildStuck: lambda it: {"stack": it.stack},
+    events.SupervisorAutoShutdown: lambda it: {"because": it.child},
+    events.SupervisorGaveUp: lambda it: {"because": it.child},
+}
+
+
 def fields_of(event: Event) -> dict[str, Any]:
     """Return what a log line says beside the event's name."""
     if isinstance(event, events.EventsDropped):
         return {"count": event.count}
     fields: dict[str, Any] = {"child": event.path} if event.path else {}
-    match event:
-        case events.ChildBackingOff():
-            fields |= {"delay": round(event.delay, 3), "restarts": event.restarts}
-        case events.ChildRecovered():
-            fields |= {"uptime": round(event.uptime, 3)}
-        case events.ChildReady():
-            fields |= {"ready": event.ready}
-        case events.ChildReported():
-            fields |= dict(event.details)
-        case events.ChildStuck():
-            fields |= {"stack": event.stack}
-        case events.SupervisorGaveUp() | events.SupervisorAutoShutdown():
-            fields |= {"because": event.child}
+    own = _OWN_FIELDS.get(type(event))
+    if own is not None:
+        fields |= own(event)
     reason = getattr(event, "reason", None)
     if isinstance(reason, Reason):
         fields |= {"reason": str(reason)}

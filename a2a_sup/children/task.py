@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from a2a_sup.errors import SpecError
+from a2a_sup.model.health import Probe, says_ready
 from a2a_sup.model.restarts import Restart, RestartWord
 from a2a_sup.model.spec import ChildContext, ChildSpec, Shutdown
 
@@ -25,6 +26,7 @@ def task(
     wait_ready: bool = False,
     start_timeout: float | None = None,
     tags: Iterable[str] = (),
+    probes: Iterable[Probe] = (),
 ) -> ChildSpec:
     """Return a child that runs ``await function(*args)``.
 
@@ -40,15 +42,19 @@ def task(
         shutdown: seconds between the polite request and the cancellation, if the function asked
             for ``task_status.stop_request()``; without that it is cancelled at once.
         significant: see ``auto_shutdown`` of ``supervisor``.
-        wait_ready: its start is acknowledged when it said ``task_status.ready()``.
+        wait_ready: its start is acknowledged when it said ``task_status.ready()``, or when its
+            readiness or startup probes pass.
         start_timeout: seconds until the acknowledgment. None: no limit.
         tags: words to find it by.
+        probes: what it is asked while it runs.
 
     Raises:
         SpecError: an argument is out of range.
     """
     acknowledges = _takes_task_status(function)
-    problems = [f"child {name!r}: {text}" for text in _problems(function, acknowledges, wait_ready)]
+    probes = tuple(probes)
+    unsaid = wait_ready and not acknowledges and not says_ready(probes)
+    problems = [f"child {name!r}: {text}" for text in _problems(function, unsaid)]
     if problems:
         raise SpecError(problems)
     return ChildSpec(
@@ -60,18 +66,22 @@ def task(
         wait_ready=wait_ready,
         start_timeout=start_timeout,
         tags=tags,
+        probes=probes,
         info=_info_of(_name_of(function)),
     )
 
 
-def _problems(function: object, acknowledges: bool, wait_ready: bool) -> Iterable[str]:  # noqa: FBT001
+def _problems(function: object, is_ready_unsaid: bool) -> Iterable[str]:  # noqa: FBT001
     if inspect.iscoroutine(function):
         function.close()  # or Python would warn that it was never awaited
         yield "an async function is needed, not a call of one: task(name, function, argument, ...)"
     elif not callable(function):
         yield f"an async function is needed, not {function!r}"
-    elif wait_ready and not acknowledges:
-        yield "wait_ready needs a function that takes task_status: it says when it is ready"
+    elif is_ready_unsaid:
+        yield (
+            "wait_ready needs a function that takes task_status, or a readiness or startup probe: "
+            "somebody has to say when it is ready"
+        )
 
 
 @attrs.frozen(eq=False, weakref_slot=False)

@@ -115,6 +115,11 @@ def probes_problems(probes: Sequence[object]) -> Iterable[str]:
             names.add(probe.name)
 
 
+def says_ready(probes: Iterable[Probe]) -> bool:
+    """Return whether these probes say when a child is ready."""
+    return any(probe.purpose is not Purpose.LIVENESS for probe in probes)
+
+
 @attrs.frozen
 class ProbeResult:
     """The answer to one check.

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast
 import attrs
 
 from a2a_sup.errors import SpecError
-from a2a_sup.model.health import Probe, Purpose, probes_problems
+from a2a_sup.model.health import Probe, probes_problems, says_ready
 from a2a_sup.model.restarts import Restart, RestartType, RestartWord, window_problems
 from a2a_sup.model.strategy import AutoShutdown, Strategy, auto_shutdown_of, strategy_of
 from a2a_sup.model.words import is_number, word_problems
@@ -141,7 +141,7 @@ class ChildSpec:
     @property
     def is_probed_for_readiness(self) -> bool:
         """Whether it is ready only when its probes say so."""
-        return any(probe.purpose is not Purpose.LIVENESS for probe in self.probes)
+        return says_ready(self.probes)
 
     @property
     def is_supervisor(self) -> bool:

@@ -12,7 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a2a_sup import Reason, ReasonKind, events
+from a2a_sup import ProbeResult, Reason, ReasonKind, events
 from a2a_sup.app.logs import configure_logs
 from a2a_sup.app.narration import Narrator, level_of
 from a2a_sup.app.narration import fields_of as fields
@@ -66,6 +66,10 @@ def test_what_is_below_the_level_is_not_told() -> None:
     assert told(started, level="warning") == []
 
 
+PASSED = ProbeResult(0.0, passed=True, duration=0.1, message="")
+MISSED = ProbeResult(0.0, passed=False, duration=0.1, message="no answer within 5 s")
+
+
 @pytest.mark.parametrize(
     ("event", "level"),
     [
@@ -76,6 +80,10 @@ def test_what_is_below_the_level_is_not_told() -> None:
         (events.ChildBackingOff(1, 0.0, "a", 1, 1.0, 1), "warning"),
         (events.ChildStarting(1, 0.0, "a", 1), "debug"),
         (events.EventsDropped(7), "warning"),
+        (events.ChildProbed(1, 0.0, "a", 1, "p", "liveness", PASSED), "debug"),
+        (events.ChildProbed(1, 0.0, "a", 1, "p", "liveness", MISSED), "info"),
+        (events.ChildHealth(1, 0.0, "a", 1, healthy=True, because="p"), "debug"),
+        (events.ChildHealth(1, 0.0, "a", 1, healthy=False, because="p"), "warning"),
         (events.ChildReported(1, 0.0, "a", 1, {"pid": 3}), "debug"),
         (events.ChildReported(1, 0.0, "a", 1, {"log_error": "full"}), "warning"),
         (events.ChildReported(1, 0.0, "a", 1, {"junk_lines": 1}), "warning"),
