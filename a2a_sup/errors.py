@@ -109,6 +109,19 @@ class CheckFailed(A2ASupError):
     """Raised by the check of a probe: the child did not pass, and the message says why."""
 
 
+class NoSuchAgent(A2ASupError, LookupError):
+    """No agent of a registry has this identifier.
+
+    Attributes:
+        agent_id: the identifier.
+    """
+
+    def __init__(self, agent_id: str) -> None:
+        """Name the agent."""
+        self.agent_id = agent_id
+        super().__init__(f"there is no agent {agent_id!r}")
+
+
 # --- what became of a tree -----------------------------------------------------------------------
 
 
