@@ -21,6 +21,7 @@ QUIET = frozenset(
         events.ChildStarting,
         events.ChildStopping,
         events.SupervisorStarted,
+        events.SupervisorUpdated,
         events.SupervisorEnded,
     }
 )

@@ -113,6 +113,13 @@ class ChildReported(Event):
 
 
 @attrs.frozen
+class ChildUpdated(Event):
+    """The child has a new specification; its incarnation was left alone."""
+
+    type: ClassVar[str] = "child.updated"
+
+
+@attrs.frozen
 class ChildRecovered(Event):
     """A restarted incarnation stayed up: it has been running for ``uptime`` seconds."""
 
@@ -176,6 +183,13 @@ class SupervisorStarted(Event):
     """All children the supervisor begins with were started."""
 
     type: ClassVar[str] = "supervisor.started"
+
+
+@attrs.frozen
+class SupervisorUpdated(Event):
+    """The supervisor has a new specification; its children may be in another order."""
+
+    type: ClassVar[str] = "supervisor.updated"
 
 
 @attrs.frozen

@@ -111,6 +111,9 @@ class ChildSpec:
         info: what snapshots show of the specification, such as the command. No secrets.
         tags: words to find it by.
         probes: what it is asked while it runs.
+        held: asked, with the child's path, whenever its supervisor would start it unasked, as it
+            boots or restarts a group: True leaves it down, ``stopped``, until a call starts it.
+            None: never.
     """
 
     name: str
@@ -127,6 +130,7 @@ class ChildSpec:
     info: Mapping[str, Any] = attrs.field(factory=dict)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     probes: tuple[Probe, ...] = attrs.field(default=(), converter=_probes)
+    held: Callable[[str], bool] | None = None
 
     @shutdown.default
     def _otp_default(self) -> Shutdown:
@@ -174,6 +178,8 @@ def _child_problems(spec: ChildSpec) -> Iterable[str]:
     yield from probes_problems(spec.probes)
     if spec.probes and isinstance(spec.run, SupervisorSpec):
         yield "a supervisor has no probes; its children may"
+    if spec.held is not None and not callable(spec.held):
+        yield f"held is a function of the child's path, or None, not {spec.held!r}"
     timeout = spec.start_timeout
     if timeout is not None and (not is_number(timeout, 0) or not timeout):
         yield f"start_timeout is seconds > 0 or None, not {timeout!r}"

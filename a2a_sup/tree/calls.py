@@ -99,8 +99,8 @@ class Request:
         return self._value
 
 
-def start_child(spec: ChildSpec) -> Request:
-    """Return the call that adds a child and starts it.
+def start_child(spec: ChildSpec, before: str | None = None) -> Request:
+    """Return the call that adds a child, before the one of that name or at the end, and starts it.
 
     Raises:
         SpecError: ``spec`` is no specification.
@@ -114,8 +114,10 @@ def start_child(spec: ChildSpec) -> Request:
             request.fail(SpecError(problem))
         elif supervisor.spec.dynamic:
             _start_dynamic(supervisor, request, spec)
+        elif before is not None and before not in supervisor.roster.records:
+            _fail_unknown(supervisor, request, before)
         else:
-            _start_static(supervisor, request, spec)
+            _start_static(supervisor, request, spec, before)
 
     return Request(handle, spec.name)
 
@@ -156,10 +158,12 @@ def _start_dynamic(supervisor: Supervisor, request: Request, spec: ChildSpec) ->
     supervisor.start(record, request)
 
 
-def _start_static(supervisor: Supervisor, request: Request, spec: ChildSpec) -> None:
+def _start_static(
+    supervisor: Supervisor, request: Request, spec: ChildSpec, before: str | None
+) -> None:
     record = supervisor.roster.records.get(spec.name)
     if record is None:
-        record = supervisor.roster.add(spec, spec.name)
+        record = supervisor.roster.add(spec, spec.name, before)
         record.is_provisional = True
         _start(supervisor, record, request)
     elif record.state is State.STOPPING:
@@ -222,6 +226,68 @@ def delete_child(name: str) -> Request:
     return Request(handle, name)
 
 
+def update_child(spec: ChildSpec) -> Request:
+    """Return the call that gives a child a new specification and leaves its incarnation alone.
+
+    Raises:
+        SpecError: ``spec`` is no specification.
+    """
+    if not isinstance(spec, ChildSpec):
+        raise SpecError(f"a child is a ChildSpec (task, supervisor, ...), not {spec!r}")
+
+    def handle(supervisor: Supervisor, request: Request) -> None:
+        record = _find(supervisor, request)
+        if record is None:
+            return
+        if supervisor.spec.dynamic:
+            request.fail(NotSupported(supervisor.path, "a dynamic supervisor's children differ"))
+        elif problem := (
+            significance_problem(supervisor.spec, spec)
+            or _depth_problem(supervisor, spec)
+            or _update_problem(record, spec)
+        ):
+            request.fail(SpecError(problem))
+        else:
+            supervisor.update(record, spec)
+            request.answer()
+
+    return Request(handle, spec.name)
+
+
+def _update_problem(record: Record, spec: ChildSpec) -> str | None:
+    """Return why a child cannot become ``spec`` as it is now, or None."""
+    if record.current is None:
+        return None
+    old, new = record.spec.run, spec.run
+    if isinstance(old, SupervisorSpec) and isinstance(new, SupervisorSpec):
+        return None if old.dynamic is new.dynamic else _CANNOT_BECOME.format(spec.name, "dynamic")
+    if isinstance(old, SupervisorSpec) or isinstance(new, SupervisorSpec):
+        return _CANNOT_BECOME.format(spec.name, "supervisor")
+    return None
+
+
+_CANNOT_BECOME = "child {!r}: while it runs it cannot become {}, or cease to be it"
+
+
+def update_root(spec: SupervisorSpec) -> Request:
+    """Return the call that gives the root a new specification.
+
+    Raises:
+        SpecError: ``spec`` is no specification of a supervisor.
+    """
+    if not isinstance(spec, SupervisorSpec):
+        raise SpecError(f"the root is a supervisor, not {spec!r}")
+
+    def handle(supervisor: Supervisor, request: Request) -> None:
+        if supervisor.spec.dynamic is not spec.dynamic:
+            request.fail(SpecError("the root: it cannot become dynamic, or cease to be it"))
+        else:
+            supervisor.adopt(spec)
+            request.answer()
+
+    return Request(handle, "")
+
+
 def which_children() -> Request:
     """Return the call for the pictures of all children, in start order."""
 
@@ -264,9 +330,13 @@ def get_childspec(name: str) -> Request:
 def _find(supervisor: Supervisor, request: Request) -> Record | None:
     record = supervisor.roster.records.get(request.name)
     if record is None:
-        path = f"{supervisor.path}/{request.name}" if supervisor.path else request.name
-        request.fail(NoSuchChild(path, "there is no such child"))
+        _fail_unknown(supervisor, request, request.name)
     return record
+
+
+def _fail_unknown(supervisor: Supervisor, request: Request, name: str) -> None:
+    path = f"{supervisor.path}/{name}" if supervisor.path else name
+    request.fail(NoSuchChild(path, "there is no such child"))
 
 
 def _find_idle(supervisor: Supervisor, request: Request) -> Record | None:

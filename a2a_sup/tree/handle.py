@@ -95,16 +95,20 @@ class TreeHandle:
 
     # --- calls ----------------------------------------------------------------------------------
 
-    async def start_child(self, parent: str, spec: ChildSpec) -> ChildRef:
+    async def start_child(
+        self, parent: str, spec: ChildSpec, *, before: str | None = None
+    ) -> ChildRef:
         """Add a child to the supervisor at ``parent`` and start it; return when it has started.
+
+        It is put before its sibling of the name ``before``, or at the end.
 
         Raises:
             SpecError: the child may not be under this supervisor; nothing was changed.
             StartFailed: it did not start, and was forgotten.
-            CallError: NoSuchSupervisor, AlreadyStarted, AlreadyPresent, TooManyChildren,
-                SupervisorEnded or WouldDeadlock; nothing was changed.
+            CallError: NoSuchSupervisor, NoSuchChild (``before``), AlreadyStarted, AlreadyPresent,
+                TooManyChildren, SupervisorEnded or WouldDeadlock; nothing was changed.
         """
-        ref: ChildRef = await self._call(parent, calls.start_child(spec))
+        ref: ChildRef = await self._call(parent, calls.start_child(spec, before))
         return ref
 
     async def start_from_template(self, parent: str, *args: Any) -> ChildRef:
@@ -147,6 +151,40 @@ class TreeHandle:
         """
         parent, name = _split(path)
         await self._call(parent, calls.delete_child(name))
+
+    async def update_child(self, path: str, spec: ChildSpec) -> None:
+        """Give a child another specification and leave its running incarnation alone.
+
+        Its restart policy, shutdown, probes, tags and the like are in force at once; what it runs
+        is what its next start will run. A supervisor behaves by its new strategy and limits at
+        once, its children take the order of the new specification, and its next boot starts what
+        is listed there; children are neither started nor stopped by this.
+
+        Raises:
+            SpecError: the name differs, the child may not be so under its supervisor, or a running
+                child would become a supervisor, or cease to be one; nothing was changed.
+            CallError: NoSuchChild, NotSupported, NoSuchSupervisor, SupervisorEnded or
+                WouldDeadlock.
+        """
+        parent, name = _split(path)
+        if not path:
+            raise SpecError("the root is updated by update_root")
+        request = calls.update_child(spec)
+        if spec.name != name:
+            raise SpecError(f"child {name!r}: an update cannot give it the name {spec.name!r}")
+        await self._call(parent, request)
+
+    async def update_root(self, spec: ChildSpec) -> None:
+        """Give the root another specification, as ``update_child`` does.
+
+        Raises:
+            SpecError: ``spec`` is no supervisor, or one that is dynamic and the root is not.
+            CallError: NoSuchSupervisor, SupervisorEnded or WouldDeadlock.
+        """
+        if not isinstance(spec, ChildSpec) or not isinstance(spec.run, SupervisorSpec):
+            raise SpecError(f"the root is a supervisor, not {spec!r}")
+        await self._call("", calls.update_root(spec.run))
+        self.name = spec.name
 
     async def which_children(self, parent: str = "") -> tuple[ChildSnapshot, ...]:
         """Return the children of a supervisor in start order, once it has answered."""

@@ -29,6 +29,9 @@ class Mover(Protocol):
     def stop(self, record: Record) -> Incarnation | None:
         """Ask a child to stop; return the incarnation to wait for, if there is one."""
 
+    def hold(self, record: Record) -> None:
+        """Leave a child down whose turn to start has come."""
+
 
 @attrs.define(eq=False)
 class Plan:
@@ -97,4 +100,7 @@ class Plan:
         if self.purpose == "boot" and record.state is not State.PENDING:
             return
         starter, self.starter = self.starter, None
+        if starter is None and record.is_held:
+            mover.hold(record)
+            return
         self.waiting.add(mover.start(record, starter))

@@ -42,13 +42,23 @@ class Answers:
 
     __slots__ = ("_results", "_tallies", "probes")
 
-    def __init__(self, probes: Sequence[Probe]) -> None:
-        """Begin without results."""
+    def __init__(self, probes: Sequence[Probe], earlier: Answers | None = None) -> None:
+        """Begin with the answers to ``earlier`` probes of the same name and purpose, or none."""
         self.probes = probes
         self._results: dict[str, deque[ProbeResult]] = {
             probe.name: deque(maxlen=RESULTS_KEPT) for probe in probes
         }
         self._tallies: dict[str, Tally] = {}
+        if earlier is not None:
+            self._take_over(earlier)
+
+    def _take_over(self, earlier: Answers) -> None:
+        purposes = {probe.name: probe.purpose for probe in earlier.probes}
+        for probe in self.probes:
+            if purposes.get(probe.name) is probe.purpose:
+                self._results[probe.name] = earlier._results[probe.name]
+                if probe.name in earlier._tallies:
+                    self._tallies[probe.name] = earlier._tallies[probe.name]
 
     def forget_verdicts(self) -> None:
         """Take note that the incarnation is over."""

@@ -42,12 +42,23 @@ class Roster:
         self._bus = bus
         self._picture: SupervisorSnapshot | None = None
 
-    def add(self, spec: ChildSpec, name: str) -> Record:
-        """Put a new child at the end of the list."""
+    def add(self, spec: ChildSpec, name: str, before: str | None = None) -> Record:
+        """Put a new child into the list: before the one of that name, or at the end."""
         record = self.records[name] = Record(spec, name, self)
+        if before is not None:
+            names = [other for other in self.records if other != name]
+            names.insert(names.index(before), name)
+            self.records = {other: self.records[other] for other in names}
         self.touch()
         self._bus.emit(events.ChildAdded, record.path, 0)
         return record
+
+    def adopt(self, spec: SupervisorSpec) -> None:
+        """Take a new specification: the children that it names are in its order, then others."""
+        self.spec = spec
+        named = [child.name for child in spec.children if child.name in self.records]
+        self.records = {name: self.records[name] for name in dict.fromkeys([*named, *self.records])}
+        self.touch()
 
     def forget(self, record: Record) -> None:
         """Remove a child from the list."""
@@ -173,6 +184,12 @@ class Record:
         return self.spec.restart.when_exhausted == "isolate"
 
     @property
+    def is_held(self) -> bool:
+        """Whether it is to be left down where its supervisor would start it unasked."""
+        held = self.spec.held
+        return held is not None and held(self.path)
+
+    @property
     def is_present(self) -> bool:
         """Whether it is alive or about to be started (for all_significant)."""
         return self.current is not None or self.state in (State.BACKING_OFF, State.PENDING)
@@ -181,6 +198,15 @@ class Record:
     def awaits_restart(self) -> bool:
         """Whether its last end was decided upon, and the decision was to start it again."""
         return self.current is None and self.state is State.BACKING_OFF
+
+    def adopt(self, spec: ChildSpec) -> None:
+        """Take a new specification; the running incarnation is left alone, but for its probes."""
+        are_probes_new = spec.probes != self.spec.probes
+        self.spec = spec
+        if are_probes_new:
+            self.answers = Answers(spec.probes, self.answers) if spec.probes else None
+            if self.current is not None:
+                self.current.renew_probes()
 
     def touch(self) -> None:
         """Spoil the picture.

@@ -195,6 +195,19 @@ class Incarnation:
         if not self.is_over:
             self.owner.probed(self, event, *fields)
 
+    def renew_probes(self) -> None:
+        """Ask it the probes that its specification has now, in place of those it had."""
+        self.stop_probing()
+        was_ready = self.is_ready
+        if not self.record.spec.is_probed_for_readiness:
+            self._probed_ready = None
+        elif self._probed_ready is None:
+            self._probed_ready = False
+        self._tell_readiness(was_ready=was_ready)
+        is_doomed = self.is_over or self.is_asked or self.condemned is not None
+        if self._says_started and self.record.spec.probes and not is_doomed:
+            self.owner.asks_to_be_probed(self)
+
     def stop_probing(self) -> None:
         """Ask it nothing more."""
         if self.prober is not None:

@@ -410,6 +410,24 @@ class Supervisor:
         """Ask a child to stop; return the incarnation to wait for, if there is one."""
         return self._stopper.stop(record)
 
+    def hold(self, record: Record) -> None:
+        """Leave a child down whose turn to start has come."""
+        if record.state is State.PENDING:
+            self.roster.move(record, State.STOPPED, events.ChildStopped, SHUTDOWN)
+
+    def update(self, record: Record, spec: ChildSpec) -> None:
+        """Give a child a new specification and leave its incarnation alone."""
+        record.adopt(spec)
+        self.roster.note(record, events.ChildUpdated)
+        if record.nested is not None and isinstance(spec.run, SupervisorSpec):
+            record.nested.adopt(spec.run)
+
+    def adopt(self, spec: SupervisorSpec) -> None:
+        """Behave by a new specification from now on; its children are for the next boot."""
+        self.spec = spec
+        self.roster.adopt(spec)
+        self.roster.announce(events.SupervisorUpdated)
+
     def _spawn(self, incarnation: Incarnation) -> None:
         record = incarnation.record
         spec = record.spec.run

@@ -85,7 +85,7 @@ class Story:
         elif isinstance(event, events.ChildBackingOff):
             assert State.BACKING_OFF in self.states[path]
             self.states[path] = {State.BACKING_OFF}
-        elif event.type.startswith("child."):
+        elif event.type.startswith("child.") and not isinstance(event, events.ChildUpdated):
             assert self.states[path] <= ALIVE
         if event.type.startswith("child."):
             assert event.incarnation == self.starts[path], "an event about another incarnation"
