@@ -13,10 +13,11 @@ from collections.abc import Mapping, Set
 from os import PathLike, fspath
 from typing import Any, TypeAlias
 
+import attrs
 from cattrs import Converter
 
 from a2a_sup.model.events import Event, EventsDropped
-from a2a_sup.model.snapshot import TreeSnapshot
+from a2a_sup.model.snapshot import ChildSnapshot, TreeSnapshot
 
 Json: TypeAlias = dict[str, Any]
 
@@ -45,6 +46,16 @@ def snapshot_to_json(snapshot: TreeSnapshot) -> Json:
     of ``root``.
     """
     fields: Json = _CONVERTER.unstructure(snapshot)
+    return fields
+
+
+def child_to_json(child: ChildSnapshot) -> Json:
+    """Return one child as in :func:`snapshot_to_json`, a supervisor without its children."""
+    if child.supervisor is not None and child.supervisor.children:
+        child = attrs.evolve(child, supervisor=attrs.evolve(child.supervisor, children=()))
+    fields: Json = _CONVERTER.unstructure(child)
+    if fields["supervisor"] is not None:
+        del fields["supervisor"]["children"]
     return fields
 
 

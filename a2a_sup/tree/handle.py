@@ -210,14 +210,21 @@ class TreeHandle:
         return await request.result()
 
     def _find(self, path: str) -> Supervisor:
+        supervisor = self._look(path)
+        if supervisor is None:
+            raise NoSuchSupervisor(path, "no supervisor runs there")
+        if supervisor.is_over:
+            raise NoSuchSupervisor(path, "the supervisor has ended")
+        return supervisor
+
+    def _look(self, path: str) -> Supervisor | None:
+        """Return the supervisor that snapshots show at ``path``: it may have ended."""
         supervisor = self._root
         for name in path.split("/") if path else ():
             record = supervisor.roster.records.get(name)
             if record is None or record.nested is None:
-                raise NoSuchSupervisor(path, "no supervisor runs there")
+                return None
             supervisor = record.nested
-        if supervisor.is_over:
-            raise NoSuchSupervisor(path, "the supervisor has ended")
         return supervisor
 
     def from_thread(self, call: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
@@ -249,11 +256,8 @@ class TreeHandle:
         A nested supervisor is shown without its children.
         """
         parent, name = _split(path)
-        try:
-            supervisor = self._find(parent)
-        except NoSuchSupervisor:
-            return None
-        record = supervisor.roster.records.get(name)
+        supervisor = self._look(parent)
+        record = None if supervisor is None else supervisor.roster.records.get(name)
         return None if record is None else record.row()
 
     def events(self, capacity: int = 1000) -> Subscription:
