@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from a2a_sup.model.codec import child_to_json
-from a2a_sup.model.events import ChildAdded, ChildRemoved, ChildStarting, Event
+from a2a_sup.model.events import ChildAdded, ChildRemoved, ChildStarting, Event, SupervisorUpdated
 from a2a_sup.model.snapshot import ChildSnapshot
 
 Json: TypeAlias = dict[str, Any]
@@ -49,13 +49,19 @@ class _Why(IntFlag):
 
 
 class Dirty:
-    """The paths that changed, those that were added in the order in which they were."""
+    """The paths that changed, those that were added in the order in which they were.
 
-    __slots__ = ("_paths",)
+    Attributes:
+        is_whole: more changed than changes can say, such as the order of children: a reader has
+            to begin anew, with a snapshot.
+    """
+
+    __slots__ = ("_paths", "is_whole")
 
     def __init__(self) -> None:
         """Begin with nothing changed."""
         self._paths: dict[str, _Why] = {}
+        self.is_whole = False
 
     def __len__(self) -> int:
         """Return how many paths changed."""
@@ -68,6 +74,10 @@ class Dirty:
     def note(self, event: Event) -> None:
         """Take note of what an event is about. Those about the root change no child."""
         path = event.path
+        if isinstance(event, SupervisorUpdated) or (
+            isinstance(event, ChildAdded) and event.before is not None
+        ):
+            self.is_whole = True
         if not path:
             return
         if isinstance(event, ChildAdded):
@@ -84,6 +94,7 @@ class Dirty:
 
     def add(self, later: Dirty) -> None:
         """Take note of all that ``later`` has, which was collected after this."""
+        self.is_whole = self.is_whole or later.is_whole
         for path, why in later._paths.items():
             self._note(path, why)
 

@@ -36,9 +36,10 @@ class Event:
 
 @attrs.frozen
 class ChildAdded(Event):
-    """``start_child`` added a child to the tree."""
+    """A child is new in the list: before its sibling of the name ``before``, or at the end."""
 
     type: ClassVar[str] = "child.added"
+    before: str | None = None
 
 
 @attrs.frozen

@@ -50,7 +50,7 @@ class Roster:
             names.insert(names.index(before), name)
             self.records = {other: self.records[other] for other in names}
         self.touch()
-        self._bus.emit(events.ChildAdded, record.path, 0)
+        self._bus.emit(events.ChildAdded, record.path, 0, before)
         return record
 
     def adopt(self, spec: SupervisorSpec) -> None:

@@ -70,6 +70,7 @@ FIELDS = {
     "result": probe_results,
     "healthy": st.booleans(),
     "because": texts,
+    "before": st.none() | texts,
 }
 
 

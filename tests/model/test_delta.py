@@ -69,14 +69,18 @@ class Readers:
     def look(self, *, both: bool) -> None:
         dirty = self.writer.dirty()
         self.batches.append(dirty)
-        apply(self.eager, self.writer.told(dirty))
         now = self.writer.root()
+        if dirty.is_whole:
+            self.eager = copy.deepcopy(now)
+        apply(self.eager, self.writer.told(dirty))
         assert self.eager == now
         if both:
             merged = Dirty()
             for batch in self.batches:
                 merged.add(batch)
             self.batches.clear()
+            if merged.is_whole:
+                self.lazy = copy.deepcopy(now)
             apply(self.lazy, self.writer.told(merged))
             assert self.lazy == now
 
@@ -97,7 +101,15 @@ steps = st.builds(
         [
             *("crash", "crash", "crash", "finish", "fail_next_start", "ignore_next_start", "ready"),
             *("report", "terminate", "terminate", "restart", "restart", "delete", "delete"),
-            *("start", "start", "start_nested", "start_dynamic", "start_dynamic"),
+            *(
+                "start",
+                "start",
+                "start_before",
+                "update",
+                "start_nested",
+                "start_dynamic",
+                "start_dynamic",
+            ),
         ]
     ),
     st.integers(0, 30),
@@ -211,6 +223,12 @@ class Play:
                     await self.tree.delete_child(path)
                 case "start":
                     await self.tree.start_child(parent, self.leaf(f"extra{which % 2}"))
+                case "start_before":
+                    extra = self.leaf(f"extra{which % 2}")
+                    await self.tree.start_child(parent, extra, before=path.rpartition("/")[2])
+                case "update":
+                    spec = await self.tree.get_childspec(path)
+                    await self.tree.update_child(path, attrs.evolve(spec, tags=("updated",)))
                 case "start_nested":
                     below = [self.leaf("one"), self.leaf("two")]
                     await self.tree.start_child(parent, supervisor("nested", below))
