@@ -38,6 +38,13 @@ def test_the_wheel_holds_the_package_and_its_license_only(wheel: list[str]) -> N
     assert f"{about}/licenses/LICENSE" in wheel
 
 
+def test_the_wheel_holds_the_page_and_the_licences_of_its_libraries(wheel: list[str]) -> None:
+    folder = ROOT / "a2a_sup" / "serve" / "static"
+    files = {str(path.relative_to(ROOT)) for path in folder.rglob("*") if path.is_file()}
+    assert files <= set(wheel)
+    assert sum("/vendor/LICENSE." in name for name in files) == 3
+
+
 def test_importing_the_package_is_cheap() -> None:
     imported = python("-c", "import sys, a2a_sup; print(*sys.modules, sep='\\n')").split()
     assert "a2a_sup" in imported

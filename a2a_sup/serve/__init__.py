@@ -1,0 +1,1 @@
+"""What a running tree shows to the outside: HTTP, health, metrics."""
