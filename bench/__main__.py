@@ -7,23 +7,22 @@ run, one after the other and several times. Medians; the ratio is what to look a
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 
 import trio
 
 from bench import embedded, processes, tasks
+from bench.peers import compare
+from bench.report import head, row, write
 
 REPEATS = 7
-
-
-def row(what: str, ours: str, floor: str = "", ratio: str = "", bound: str = "") -> None:
-    """Print one line of the table."""
-    print(f"{what:<52} {ours:>12} {floor:>12} {ratio:>8}   {bound}", flush=True)
 
 
 def restart() -> None:
@@ -127,8 +126,22 @@ def program() -> None:
     row("200 idle: resident with the guardian, MB", f"{resident:.1f}", bound="< 60")
 
 
+def peers() -> None:
+    """Other process managers at the same work; the ratio is theirs to ours."""
+    for measure in (
+        compare.restart,
+        compare.start,
+        compare.replace,
+        compare.idle,
+        compare.storm,
+        compare.stop,
+        compare.leftovers,
+    ):
+        measure()
+
+
 MEASURES: dict[str, Callable[[], None]] = {
-    function.__name__: function for function in (restart, parked, replace, capture, program)
+    function.__name__: function for function in (restart, parked, replace, capture, program, peers)
 }
 
 
@@ -139,10 +152,18 @@ def main() -> None:
     chosen = parser.parse_args().only or list(MEASURES)
     if unknown := set(chosen) - MEASURES.keys():
         parser.error(f"no such measure: {', '.join(unknown)}; there are {', '.join(MEASURES)}")
-    print(f"Python {platform.python_version()}, trio {version('trio')}, {platform.machine()}\n")
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "trio": version("trio"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
     row("what", "a2a_sup", "floor", "ratio", "aim")
     for name in chosen:
+        head(name)
         MEASURES[name]()
+    print(f"\nas JSON: {write(about).name}")
 
 
 main()
