@@ -16,6 +16,7 @@ Event = events.Event | events.EventsDropped
 QUIET = frozenset(
     {
         events.ChildAdded,
+        events.ChildOutput,
         events.ChildRemoved,
         events.ChildReported,
         events.ChildStarting,
@@ -75,6 +76,11 @@ def _is_good_news(event: Event) -> bool:
 _OWN_FIELDS: Mapping[type[Event], Callable[[Any], Mapping[str, Any]]] = {
     events.ChildBackingOff: lambda it: {"delay": round(it.delay, 3), "restarts": it.restarts},
     events.ChildHealth: lambda it: {"healthy": it.healthy, "because": it.because},
+    events.ChildOutput: lambda it: {
+        "stream": it.stream,
+        "line": it.line,
+        "left_out": it.left_out,
+    },
     events.ChildProbed: lambda it: {
         "probe": it.probe,
         "passed": it.result.passed,

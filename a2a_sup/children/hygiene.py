@@ -128,6 +128,7 @@ class ProcessHost:
             await trio.sleep_forever()
         finally:
             self.spawner.close()
+            self.logs.close()
 
     def new_mark(self) -> int:
         """Return the mark for a process that is about to be made."""
@@ -270,6 +271,7 @@ class OwningHost(ProcessHost):
                 self._bury()
         finally:
             self.spawner.close()
+            self.logs.close()
 
     def _bury(self) -> None:
         """Reap the orphans.

@@ -1,144 +1,38 @@
-"""What a child prints: kept byte for byte in rotated files, and a bounded tail in memory."""
+"""What a child prints: kept in memory as a bounded tail, and handed to who else wants it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import quote
 
 import attrs
 import trio
 
-from a2a_sup.errors import SpecError
+from a2a_sup.children.log_asides import Packer
+from a2a_sup.children.log_files import LogFiles, RotatedFile
+from a2a_sup.children.log_forwarding import Forwarder
+from a2a_sup.children.log_lines import (
+    Chunk,
+    LineCutter,
+    LogLine,
+    OutputStream,
+    as_log_line,
+    last_lines,
+)
+from a2a_sup.children.log_sinks import EventSink, FileSink, JsonSink, Sink, TellLine
 
-MEBIBYTE = 1024 * 1024
+__all__ = ["ChildLog", "Follower", "LineFollower", "LogBook", "LogFiles", "LogLine", "RotatedFile"]
+
 TAIL_BYTES = 64 * 1024
 """Kept in memory of each child's output."""
+TAIL_CHUNKS = 4096
+"""Reads whose output is kept: a child that prints a byte at a time has a shorter tail."""
 FOLLOWER_BYTES = 256 * 1024
 """Waiting for a follower that is slower than the child; the oldest is dropped above it."""
-COMPLAINT_SECONDS = 60.0
-"""A disk that fails is reported once in this time."""
 ENDED_LOGS = 256
 """Children that ended and whose tails are still in memory."""
-
-
-@attrs.frozen
-class LogFiles:
-    """Where the output of a child is kept.
-
-    Attributes:
-        directory: made when it is missing, for this user only.
-        max_bytes: the size at which a file is put aside and a new one begun.
-        keep: files put aside, beside the current one; the oldest are deleted.
-    """
-
-    directory: Path = attrs.field(converter=Path)
-    max_bytes: int = 10 * MEBIBYTE
-    keep: int = 5
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse sizes that make no sense."""
-        problems = []
-        if self.max_bytes < 1:
-            problems.append(f"logs: max_bytes is a number >= 1, not {self.max_bytes!r}")
-        if self.keep < 0:
-            problems.append(f"logs: keep is a number >= 0, not {self.keep!r}")
-        if problems:
-            raise SpecError(problems)
-
-    def path_of(self, child: str) -> Path:
-        """Return the current file of the child with this path.
-
-        Different children have different files, none has a name that means something to the file
-        system, and the name stays short enough for it.
-        """
-        name = quote(child, safe=" ")
-        if name.startswith("."):
-            name = "%2E" + name[1:]
-        if len(name) > 200:
-            name = f"{name[:180]}~{hashlib.sha256(child.encode()).hexdigest()[:32]}"
-        return self.directory / f"{name}.log"
-
-
-class RotatedFile:
-    """A file that is put aside as ``NAME.1`` (then ``.2``, ...) when it is full.
-
-    Cuts at the end of a line if there is one, so that lines stay whole. Nothing is lost at the
-    cut: one file ends where the next begins.
-    """
-
-    def __init__(self, path: Path, *, max_bytes: int, keep: int) -> None:
-        """Take the place; nothing is opened before the first write."""
-        self._path = path
-        self._max_bytes = max_bytes
-        self._keep = keep
-        self._file: int | None = None
-        self._size = 0
-        self._inside_line = False
-
-    def write(self, data: bytes) -> None:
-        """Append ``data``.
-
-        Raises:
-            OSError: what is not yet written of ``data`` is lost; a later call tries afresh.
-        """
-        rest = memoryview(data)
-        while rest:
-            file = self._opened()
-            room = self._room(data, len(data) - len(rest))
-            if room <= 0:
-                self._rotate()
-                continue
-            written = os.write(file, rest[:room])
-            self._size += written
-            self._inside_line = rest[written - 1] != 0x0A
-            rest = rest[written:]
-
-    def close(self) -> None:
-        """Close the file. A later write opens it again."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def _room(self, data: bytes, start: int) -> int:
-        """Return how many bytes of ``data`` from ``start`` belong into the current file."""
-        room = self._max_bytes - self._size
-        if len(data) - start <= room:
-            return len(data) - start
-        line_end = data.rfind(b"\n", start, start + max(room, 0)) + 1
-        if line_end:
-            return line_end - start
-        # No line ends in the room that is left: the next file begins with this line, unless
-        # a part of it is here already or it is longer than a whole file.
-        return room if self._inside_line or not self._size else 0
-
-    def _opened(self) -> int:
-        if self._file is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(self._path, flags, 0o600)
-            self._size = os.fstat(self._file).st_size
-            self._inside_line = False
-        return self._file
-
-    def _rotate(self) -> None:
-        self.close()
-        if not self._keep:
-            self._path.unlink(missing_ok=True)
-            return
-        free = 1
-        while free < self._keep and self._aside(free).exists():
-            free += 1
-        for number in range(free, 1, -1):
-            self._aside(number - 1).replace(self._aside(number))
-        self._path.replace(self._aside(1))
-
-    def _aside(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
 
 
 class ChildLog:
@@ -151,41 +45,34 @@ class ChildLog:
     def __init__(self) -> None:
         """Begin empty, with the tail only."""
         self.written = 0
-        self._file: RotatedFile | None = None
-        self._tail = deque[bytes]()
+        self._sinks: tuple[Sink, ...] = ()
+        self._tail = deque[Chunk]()
         self._tail_bytes = 0
         self._followers = set[Follower]()
-        self._report: Callable[[str], None] = lambda _: None
-        self._lost = 0
-        self._complained = -COMPLAINT_SECONDS
 
     @contextmanager
-    def kept_in(self, file: RotatedFile | None, report: Callable[[str], None]) -> Iterator[None]:
-        """Keep what is printed meanwhile in ``file`` too.
-
-        Args:
-            file: None: in memory only.
-            report: is told about a file that cannot be written, once per minute.
-        """
-        self._file, self._report = file, report
+    def sent_to(self, sinks: Iterable[Sink]) -> Iterator[None]:
+        """Hand what is printed meanwhile to ``sinks`` too: the output of one incarnation."""
+        self._sinks = tuple(sinks)
         try:
             yield
         finally:
-            self._file, self._report = None, lambda _: None
-            if file is not None:
-                file.close()
+            ended, self._sinks = self._sinks, ()
+            for sink in ended:
+                sink.end()
+            self._end_lines()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, stream: OutputStream = "output") -> None:
         """Keep what the child printed. Never fails: a child does not end for a full disk."""
+        if not data:
+            return
         self.written += len(data)
-        self._remember(data)
+        chunk = Chunk(time.time(), stream, data)
+        self._remember(chunk)
         for follower in self._followers:
-            follower.put(data)
-        if self._file is not None:
-            try:
-                self._file.write(data)
-            except OSError as exc:
-                self._complain(exc, len(data))
+            follower.put(chunk)
+        for sink in self._sinks:
+            sink.take(chunk)
 
     def tail(self, lines: int, *, since: int = 0) -> list[bytes]:
         """Return the last lines, without their ends, as far as they are in memory.
@@ -194,13 +81,26 @@ class ChildLog:
             lines: at most so many.
             since: only what was printed after this position.
         """
-        wanted = max(0, min(self.written - since, self._tail_bytes))
-        data = b"".join(self._tail)[self._tail_bytes - wanted :]
-        return data.splitlines()[-lines:] if lines > 0 else []
+        return [line.data for line in last_lines(self._tail_since(since), lines)]
+
+    def recent(self, lines: int, *, since: float = 0.0) -> tuple[LogLine, ...]:
+        """Return the last lines with their times and streams, as far as they are in memory.
+
+        They are in the order of their times; so those of several children can be merged by
+        ``heapq.merge(*(log.recent(100) for log in logs), key=lambda line: line.time)``. The tail
+        in memory is some 64 KiB. A last line that has no end yet is one of them. Costs a
+        millisecond at most for usual lines, and nothing while nobody asks.
+
+        Args:
+            lines: at most so many.
+            since: only those that were printed at this time or later, in seconds since 1970.
+        """
+        found = last_lines(self._tail, lines)
+        return tuple(as_log_line(line) for line in found if line.time >= since)
 
     @contextmanager
     def follow(self, limit: int = FOLLOWER_BYTES) -> Iterator[Follower]:
-        """Follow what the child prints from now on, through restarts.
+        """Follow what the child prints from now on, byte by byte, through restarts.
 
         Args:
             limit: bytes that may wait; see ``Follower``.
@@ -212,25 +112,52 @@ class ChildLog:
         finally:
             self._followers.discard(follower)
 
+    @contextmanager
+    def follow_lines(self, last: int = 0, limit: int = FOLLOWER_BYTES) -> Iterator[LineFollower]:
+        """Follow the lines the child prints from now on, through restarts.
+
+        Args:
+            last: so many of the lines before come first. None is missing or twice between them
+                and those that follow; a line that has begun comes when it is whole.
+            limit: bytes that may wait; see ``Follower``.
+        """
+        cutter = LineCutter()
+        before = [line for chunk in self._tail for line in cutter.feed(chunk)]
+        with self.follow(limit) as follower:
+            yield LineFollower(follower, cutter, before[-last:] if last > 0 else [])
+
     @property
     def followed(self) -> bool:
         """Whether anybody follows it now."""
         return bool(self._followers)
 
-    def _remember(self, data: bytes) -> None:
-        kept = data[-TAIL_BYTES:]
-        self._tail.append(kept)
-        self._tail_bytes += len(kept)
-        while self._tail_bytes - len(self._tail[0]) >= TAIL_BYTES:
-            self._tail_bytes -= len(self._tail.popleft())
+    def _tail_since(self, since: int) -> Iterator[Chunk]:
+        position = self.written - self._tail_bytes
+        for chunk in self._tail:
+            position += len(chunk.data)
+            if position > since:
+                begin = max(0, len(chunk.data) - (position - since))
+                yield chunk._replace(data=chunk.data[begin:]) if begin else chunk
 
-    def _complain(self, error: OSError, lost: int) -> None:
-        self._lost += lost
-        now = trio.current_time()
-        if now - self._complained >= COMPLAINT_SECONDS:
-            self._complained = now
-            self._report(f"{error}; up to {self._lost} bytes of output are not in the file")
-            self._lost = 0
+    def _remember(self, chunk: Chunk) -> None:
+        if len(chunk.data) > TAIL_BYTES:
+            chunk = chunk._replace(data=chunk.data[-TAIL_BYTES:])
+        self._tail.append(chunk)
+        self._tail_bytes += len(chunk.data)
+        while (
+            self._tail_bytes - len(self._tail[0].data) >= TAIL_BYTES
+            or len(self._tail) > TAIL_CHUNKS
+        ):
+            self._tail_bytes -= len(self._tail.popleft().data)
+
+    def _end_lines(self) -> None:
+        """Let the next incarnation begin with a line of its own."""
+        begun = {chunk.stream: chunk.data[-1:] not in (b"\n", b"") for chunk in self._tail}
+        for stream in (stream for stream, has_begun in begun.items() if has_begun):
+            chunk = Chunk(time.time(), stream, b"")
+            self._tail.append(chunk)
+            for follower in self._followers:
+                follower.put(chunk)
 
 
 class Follower:
@@ -239,22 +166,24 @@ class Follower:
     def __init__(self, limit: int) -> None:
         """Let at most ``limit`` bytes wait."""
         self._limit = limit
-        self._waiting = deque[bytes]()
+        self._waiting = deque[Chunk]()
         self._size = 0
         self._lost = 0
         self._arrived = trio.Event()
 
-    def put(self, data: bytes) -> None:
+    def put(self, chunk: Chunk) -> None:
         """Add output; drop the oldest that is too much."""
-        self._waiting.append(data)
-        self._size += len(data)
-        while self._size > self._limit:
+        self._waiting.append(chunk)
+        self._size += len(chunk.data)
+        while self._size > self._limit or len(self._waiting) > TAIL_CHUNKS:
             oldest = self._waiting.popleft()
-            kept = oldest[self._size - self._limit :]
-            self._lost += len(oldest) - len(kept)
-            self._size -= len(oldest) - len(kept)
+            surplus = self._size - self._limit
+            # Too many pieces: the oldest goes as a whole.
+            kept = oldest.data[surplus:] if surplus > 0 else b""
+            self._lost += len(oldest.data) - len(kept)
+            self._size -= len(oldest.data) - len(kept)
             if kept:
-                self._waiting.appendleft(kept)
+                self._waiting.appendleft(oldest._replace(data=kept))
         self._arrived.set()
 
     async def receive(self) -> tuple[bytes, int]:
@@ -263,22 +192,82 @@ class Follower:
         Returns:
             All that is waiting, and how many bytes were dropped right before it.
         """
+        while True:
+            chunks, lost = await self.receive_chunks()
+            if data := b"".join(chunk.data for chunk in chunks):
+                return data, lost
+            self._lost += lost
+
+    async def receive_chunks(self) -> tuple[list[Chunk], int]:
+        """Wait for output, or the end of an incarnation in the middle of a line.
+
+        Returns:
+            All that is waiting, and how many bytes were dropped right before it.
+        """
         while not self._waiting:
             self._arrived = trio.Event()
             await self._arrived.wait()
-        data, lost = b"".join(self._waiting), self._lost
+        chunks, lost = list(self._waiting), self._lost
         self._waiting.clear()
         self._size = self._lost = 0
-        return data, lost
+        return chunks, lost
+
+
+class LineFollower:
+    """Somebody who reads along line by line, at their own pace."""
+
+    def __init__(self, follower: Follower, cutter: LineCutter, before: list[Chunk]) -> None:
+        """Follow ``follower``; ``before`` and what has begun in ``cutter`` come first."""
+        self._follower = follower
+        self._cutter = cutter
+        self._before = before
+
+    async def receive(self) -> tuple[tuple[LogLine, ...], int]:
+        """Wait for lines.
+
+        Returns:
+            All that are waiting, and how many bytes were dropped right before them.
+        """
+        if self._before:
+            before, self._before = self._before, []
+            return tuple(map(as_log_line, before)), 0
+        dropped = 0
+        while True:
+            chunks, lost = await self._follower.receive_chunks()
+            if lost:
+                dropped += lost + self._cutter.forget()
+            lines = [line for chunk in chunks for line in self._cutter.feed(chunk)]
+            if lines:
+                return tuple(map(as_log_line, lines)), dropped
+
+
+@attrs.define
+class Everything:
+    """What holds for all children, whatever they say themselves.
+
+    Attributes:
+        forward: all are forwarded to standard output.
+        files: files are kept; False: of none.
+    """
+
+    forward: bool = False
+    files: bool = True
 
 
 class LogBook:
-    """The logs of all children, by path."""
+    """The logs of all children, by path.
+
+    Attributes:
+        everything: may be changed; holds for incarnations that begin later.
+    """
 
     def __init__(self) -> None:
         """Begin empty."""
+        self.everything = Everything()
         self._open: dict[str, ChildLog] = {}
         self._ended: OrderedDict[str, ChildLog] = OrderedDict()
+        self._packer = Packer()
+        self._forwarder: Forwarder | None = None
 
     def get(self, child: str) -> ChildLog | None:
         """Return the log of the child with this path, or None if it printed nothing lately."""
@@ -286,7 +275,11 @@ class LogBook:
 
     @contextmanager
     def opened(
-        self, child: str, files: LogFiles | None, report: Callable[[str], None]
+        self,
+        child: str,
+        files: LogFiles | None,
+        report: Callable[[str], None],
+        tell: TellLine | None = None,
     ) -> Iterator[ChildLog]:
         """Have the log of a child for the life of one incarnation.
 
@@ -294,21 +287,41 @@ class LogBook:
             child: its path.
             files: where to keep it; None: in memory only.
             report: is told about files that cannot be written, once per minute.
+            tell: is told the lines, if ``files`` asks for events.
         """
         log = self._ended.pop(child, None) or ChildLog()
-        file = None
-        if files is not None:
-            path = files.path_of(child)
-            file = RotatedFile(path, max_bytes=files.max_bytes, keep=files.keep)
         self._open[child] = log
         try:
-            with log.kept_in(file, report):
+            with log.sent_to(self._sinks(child, files or LogFiles(), report, tell)):
                 yield log
         finally:
             if self._open.get(child) is log:
                 del self._open[child]
             self._ended[child] = log
             self._forget_the_oldest()
+
+    def close(self) -> None:
+        """Have everything written that waits for standard output, if it is soon."""
+        if self._forwarder is not None:
+            self._forwarder.close()
+
+    def _sinks(
+        self,
+        child: str,
+        files: LogFiles,
+        report: Callable[[str], None],
+        tell: TellLine | None,
+    ) -> Iterator[Sink]:
+        file = files.file_of(child, self._packer) if self.everything.files else None
+        if file is not None:
+            sink = FileSink(file, report)
+            yield JsonSink(child, sink) if files.format == "json" else sink
+        if files.forward or self.everything.forward:
+            if self._forwarder is None:
+                self._forwarder = Forwarder()
+            yield self._forwarder.source(child, is_json=files.format == "json")
+        if files.events and tell is not None:
+            yield EventSink(tell)
 
     def _forget_the_oldest(self) -> None:
         while len(self._ended) > ENDED_LOGS:

@@ -73,7 +73,8 @@ async def run_server(server: MCPCommand, context: ChildContext) -> None:
     stop = context.stop_request()
     shaken = trio.Event()
     report_log_error = partial(report_log_error_to, context)
-    with current_host().logs.opened(context.path, server.logs, report_log_error) as log:
+    tell = context.printed
+    with current_host().logs.opened(context.path, server.logs, report_log_error, tell) as log:
         begin = log.written
         async with running(server.command, log, stdio="streams") as child:
             context.report(pid=child.pid)

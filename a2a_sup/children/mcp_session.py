@@ -113,7 +113,7 @@ async def converse(
     assert child.stdin is not None  # noqa: S101 - it runs under "streams"
     assert child.stdout is not None  # noqa: S101
     loss = _Loss()
-    junk = Junk(log.write, partial(_report_junk, context))
+    junk = Junk(partial(log.write, stream="stdout"), partial(_report_junk, context))
     tools = _Tools(context)
     client = Client(
         transport(child.stdin, child.stdout, junk=junk, lost=loss.happened),

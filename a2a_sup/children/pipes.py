@@ -5,15 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Literal, TypeAlias
 
 import attrs
 import trio
 
-Stdio: TypeAlias = Literal["logged", "streams"]
+from a2a_sup.children.log_lines import OutputStream
+
+Stdio: TypeAlias = Literal["logged", "told apart", "streams"]
 """``logged``: no input, and output and errors are logged together, in their order.
+``told apart``: no input, and output and errors are logged each with its name.
 ``streams``: input and output are the owner's byte streams, and only errors are logged."""
 
 F_SETPIPE_SZ = 1031
@@ -31,14 +34,14 @@ class Pipes:
     Attributes:
         child_ends: what subprocess takes as stdin, stdout and stderr.
         close_child_ends: to be called when the child has them.
-        logged: the reading end of what is to be logged, non-blocking.
+        logged: the reading ends of what is to be logged, non-blocking, by what they carry.
         stdin: writes to the child, under ``streams``.
         stdout: reads from the child, under ``streams``.
     """
 
     child_ends: tuple[int, int, int]
     close_child_ends: Callable[[], None]
-    logged: int
+    logged: Mapping[OutputStream, int]
     stdin: trio.lowlevel.FdStream | None = None
     stdout: trio.lowlevel.FdStream | None = None
 
@@ -51,12 +54,15 @@ def pipes(stdio: Stdio) -> Iterator[Pipes]:
         OSError: too many files are open.
     """
     with ExitStack() as ours, ExitStack() as childs:
-        logged, errors = os.pipe()
-        ours.callback(os.close, logged)
-        childs.callback(os.close, errors)
-        os.set_blocking(logged, False)
+        logged, errors = _logged_pipe(ours, childs)
         if stdio == "logged":
-            yield Pipes((subprocess.DEVNULL, errors, errors), childs.close, logged)
+            ends = (subprocess.DEVNULL, errors, errors)
+            yield Pipes(ends, childs.close, {"output": logged})
+            return
+        if stdio == "told apart":
+            printed, output = _logged_pipe(ours, childs)
+            ends = (subprocess.DEVNULL, output, errors)
+            yield Pipes(ends, childs.close, {"stdout": printed, "stderr": logged})
             return
         stdin, to_stdin = os.pipe()
         childs.callback(os.close, stdin)
@@ -66,7 +72,16 @@ def pipes(stdio: Stdio) -> Iterator[Pipes]:
         childs.callback(os.close, stdout)
         reader = trio.lowlevel.FdStream(from_stdout)
         ours.callback(reader.close)
-        yield Pipes((stdin, stdout, errors), childs.close, logged, writer, reader)
+        ends = (stdin, stdout, errors)
+        yield Pipes(ends, childs.close, {"stderr": logged}, writer, reader)
+
+
+def _logged_pipe(ours: ExitStack, childs: ExitStack) -> tuple[int, int]:
+    reading, writing = os.pipe()
+    ours.callback(os.close, reading)
+    childs.callback(os.close, writing)
+    os.set_blocking(reading, False)
+    return reading, writing
 
 
 async def drain(pipe: int, write: Callable[[bytes], None]) -> None:

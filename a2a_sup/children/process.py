@@ -11,6 +11,7 @@ import trio
 from a2a_sup.children.command import Command, Inherited, StrPath
 from a2a_sup.children.hygiene import SWEEP_SECONDS, current_host
 from a2a_sup.children.logs import ChildLog, LogFiles
+from a2a_sup.children.pipes import Stdio
 from a2a_sup.children.running import KILL_SECONDS, RunningProcess, running
 from a2a_sup.children.spawning import CannotRun
 from a2a_sup.errors import ChildExit, SpecError
@@ -147,9 +148,10 @@ async def run_command(command: Command, logs: LogFiles | None, context: ChildCon
     """
     stop = context.stop_request()
     report_log_error = partial(report_log_error_to, context)
-    with current_host().logs.opened(context.path, logs, report_log_error) as log:
+    tell = context.printed
+    with current_host().logs.opened(context.path, logs, report_log_error, tell) as log:
         begin = log.written
-        async with running(command, log) as child:
+        async with running(command, log, stdio=stdio_of(logs)) as child:
             context.report(pid=child.pid)
             context.started(child.pid)
             status = await _until_end_or_stop(child, stop)
@@ -173,6 +175,11 @@ async def _until_end_or_stop(child: RunningProcess, stop: StopRequest) -> int:
         status = await child.wait()
         nursery.cancel_scope.cancel()
     return status
+
+
+def stdio_of(logs: LogFiles | None) -> Stdio:
+    """Return whether a process needs a pipe each for its output and its errors."""
+    return "told apart" if logs is not None and logs.format == "json" else "logged"
 
 
 def report_log_error_to(context: ChildContext, problem: str) -> None:

@@ -137,7 +137,8 @@ async def running(
             ends.close_child_ends()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.watch)
-            nursery.start_soon(drain, ends.logged, log.write)
+            for stream, pipe in ends.logged.items():
+                nursery.start_soon(drain, pipe, partial(log.write, stream=stream))
             try:
                 yield child
             except Exception as exc:  # noqa: BLE001 - raised below: the nursery would wrap it
@@ -147,6 +148,7 @@ async def running(
                     await child.end()
                     child.survivors = await host.sweep(mark)
                 nursery.cancel_scope.cancel()
-        drain_rest(ends.logged, log.write)
+        for stream, pipe in ends.logged.items():
+            drain_rest(pipe, partial(log.write, stream=stream))
     if error is not None:
         raise error

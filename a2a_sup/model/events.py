@@ -121,6 +121,20 @@ class ChildUpdated(Event):
 
 
 @attrs.frozen
+class ChildOutput(Event):
+    """The child printed ``line``, and before it ``left_out`` lines that are not told.
+
+    Only of children whose configuration asks for it. ``stream`` is ``output``, or ``stdout`` or
+    ``stderr`` where they are told apart.
+    """
+
+    type: ClassVar[str] = "child.output"
+    stream: str
+    line: str
+    left_out: int
+
+
+@attrs.frozen
 class ChildRecovered(Event):
     """A restarted incarnation stayed up: it has been running for ``uptime`` seconds."""
 

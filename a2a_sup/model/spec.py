@@ -61,6 +61,15 @@ class ChildContext(Protocol):
     def report(self, **details: Any) -> None:
         """Show details, such as a pid, in snapshots. They are forgotten at the next start."""
 
+    def printed(self, stream: str, line: str, left_out: int) -> None:
+        """Tell a line that was printed as an event. Who calls this keeps it within limits.
+
+        Args:
+            stream: ``output``, ``stdout`` or ``stderr``.
+            line: without its end.
+            left_out: how many lines before it are not told.
+        """
+
     def stop_request(self) -> StopRequest:
         """Return the polite request to stop, and promise to heed it.
 

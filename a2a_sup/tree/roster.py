@@ -77,6 +77,10 @@ class Roster:
     def note(self, record: Record, event: type[events.Event], *fields: Any) -> None:
         """Say with ``event`` that something about a child is new; its state is not."""
         record.touch()
+        self.tell(record, event, *fields)
+
+    def tell(self, record: Record, event: type[events.Event], *fields: Any) -> None:
+        """Say with ``event`` what no picture shows."""
         self._bus.emit(event, record.path, record.number, *fields)
 
     def announce(self, event: type[events.Event], *fields: Any) -> None:

@@ -63,6 +63,9 @@ class Owner(Protocol):
     def request_stop(self) -> None:
         """The tree has to stop: a check was interrupted."""
 
+    def printed(self, incarnation: Incarnation, stream: str, line: str, left_out: int) -> None:
+        """The child printed a line that is to be told."""
+
 
 class Incarnation:
     """One run of a child. To the child itself it is the ``task_status`` (a ChildContext).
@@ -164,6 +167,11 @@ class Incarnation:
         if not self.is_over:
             self.details = {**self.details, **details}
             self.owner.reported(self, details)
+
+    def printed(self, stream: str, line: str, left_out: int) -> None:
+        """Tell a line that was printed as an event."""
+        if not self.is_over:
+            self.owner.printed(self, stream, line, left_out)
 
     def stop_request(self) -> StopRequest:
         """Return the event of the polite request, and promise to heed it."""

@@ -208,6 +208,10 @@ class Supervisor:
         """Decide about a child whose probe fails."""
         self.mail.post(self._on_unhealthy, (incarnation, reason))
 
+    def printed(self, incarnation: Incarnation, stream: str, line: str, left_out: int) -> None:
+        """Tell a line that a child printed."""
+        self.roster.tell(incarnation.record, events.ChildOutput, stream, line, left_out)
+
     def ended(self, incarnation: Incarnation, reason: Reason, error: Exception | None) -> None:
         """Take note of an end, of whatever kind."""
         record = incarnation.record

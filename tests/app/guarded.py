@@ -37,6 +37,9 @@ class Context:
     def ready(self, *, is_ready: bool = True) -> None:
         pass
 
+    def printed(self, stream: str, line: str, left_out: int) -> None:
+        pass
+
     def report(self, **details: Any) -> None:
         if "survivors" in details:
             say("survivors", *details["survivors"])

@@ -16,6 +16,7 @@ class FakeContext:
     def __init__(self, path: str = "tests/child") -> None:
         self.path = path
         self.details: dict[str, Any] = {}
+        self.lines: list[tuple[str, str, int]] = []
         self.start = trio.Event()
         self.value: object = None
         self.stop = trio.Event()
@@ -27,6 +28,9 @@ class FakeContext:
 
     def ready(self, *, is_ready: bool = True) -> None:
         raise AssertionError("a process child never says this itself")
+
+    def printed(self, stream: str, line: str, left_out: int) -> None:
+        self.lines.append((stream, line, left_out))
 
     def report(self, **details: Any) -> None:
         self.details.update(details)

@@ -54,6 +54,9 @@ class Context:
     def ready(self, *, is_ready: bool = True) -> None:
         pass
 
+    def printed(self, stream: str, line: str, left_out: int) -> None:
+        pass
+
     def report(self, **details: Any) -> None:
         pass
 

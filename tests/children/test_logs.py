@@ -11,8 +11,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from a2a_sup.children.log_sinks import COMPLAINT_SECONDS, FileSink
 from a2a_sup.children.logs import (
-    COMPLAINT_SECONDS,
     ENDED_LOGS,
     TAIL_BYTES,
     ChildLog,
@@ -168,7 +168,7 @@ async def test_a_file_that_cannot_be_written_is_reported_once_per_minute(
 ) -> None:
     log = ChildLog()
     reports: list[str] = []
-    with log.kept_in(broken, reports.append):
+    with log.sent_to([FileSink(broken, reports.append)]):
         log.write(b"one\n")
         log.write(b"two\n")
         assert len(reports) == 1
@@ -184,7 +184,7 @@ async def test_writing_goes_on_when_the_disk_is_well_again(tmp_path: Path) -> No
     blocker.touch()
     log = ChildLog()
     file = RotatedFile(blocker / "child.log", max_bytes=100, keep=1)
-    with log.kept_in(file, lambda _: None):
+    with log.sent_to([FileSink(file, lambda _: None)]):
         log.write(b"lost\n")
         blocker.unlink()
         log.write(b"kept\n")
@@ -204,10 +204,11 @@ def test_the_tail_is_the_end_of_the_output_and_bounded(chunks: list[bytes]) -> N
     for chunk in chunks:
         log.write(chunk)
     output = b"".join(chunks)
-    tail = b"".join(log._tail)
+    tail = b"".join(chunk.data for chunk in log._tail)
     assert output.endswith(tail)
     assert min(len(output), TAIL_BYTES) <= len(tail) < 2 * TAIL_BYTES
     assert log.tail(3) == tail.splitlines()[-3:]
+    assert [line.text.encode() for line in log.recent(3)] == tail.splitlines()[-3:]
 
 
 def test_the_tail_since_a_position_has_nothing_of_before() -> None:

@@ -71,6 +71,9 @@ FIELDS = {
     "healthy": st.booleans(),
     "because": texts,
     "before": st.none() | texts,
+    "stream": texts,
+    "line": texts,
+    "left_out": st.integers(0),
 }
 
 
