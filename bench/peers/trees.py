@@ -49,7 +49,17 @@ def _otp(each: int) -> float:
         raise NotMeasured("Erlang is not here")
     HOME.mkdir(parents=True, exist_ok=True)
     subprocess.run(["erlc", "-o", HOME, HERE / "restarts.erl"], check=True, timeout=60)
-    words = ["erl", "-noinput", "-pa", HOME, "-run", "restarts", "main", str(RESTARTS), str(each)]
+    words: list[str | Path] = [
+        "erl",
+        "-noinput",
+        "-pa",
+        HOME,
+        "-run",
+        "restarts",
+        "main",
+        str(RESTARTS),
+        str(each),
+    ]
     return _number(words)
 
 
