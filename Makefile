@@ -9,9 +9,10 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check
 UV      := uv>=0.9,<1
 N       ?= 20000
 SEED    ?= 1
+MINUTES ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format conformance mutants lock bench clean
+.PHONY: help venv run test lint format conformance mutants lock bench soak clean
 .DELETE_ON_ERROR:
 
 ifeq ($(VERSION),)
@@ -50,6 +51,9 @@ mutants: venv ## put mistakes into the core, one by one: is each found? ARGS="3 
 
 bench: venv ## measure
 	$(BIN)/python -m bench $(ARGS)
+
+soak: venv ## let everything go wrong at random for MINUTES=20: does anything leak or break?
+	$(BIN)/python -W error -m bench.soak --minutes $(MINUTES) $(ARGS)
 
 lock: ## pin what pyproject.toml and package.json ask for; ARGS=--upgrade takes newer versions
 	$(PYTHON) -m venv --clear .venv/lock

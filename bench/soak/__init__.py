@@ -1,0 +1,1 @@
+"""``python -m bench.soak``: everything goes wrong at random, for minutes, and nothing may leak."""
