@@ -1,0 +1,300 @@
+"""The control API below ``/api/v1``: which address does what, for whom.
+
+``openapi.py`` describes it; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import attrs
+import structlog
+import trio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from a2a_sup.children.logs import ChildLog
+from a2a_sup.errors import A2ASupError
+from a2a_sup.model.agents import agent_to_json
+from a2a_sup.model.codec import snapshot_to_json
+from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
+from a2a_sup.registry import AgentRegistry
+from a2a_sup.serve.api_commands import Commands, Verb, no_such_child
+from a2a_sup.serve.api_events import events_response
+from a2a_sup.serve.api_input import boolean, no_body, parameters, switch, wait_limit, words
+from a2a_sup.serve.api_jobs import Job
+from a2a_sup.serve.api_logs import logs_response
+from a2a_sup.serve.api_problems import Problem, nearest
+from a2a_sup.serve.api_usage import usage_of
+from a2a_sup.serve.authority import Authority, Caller
+from a2a_sup.serve.event_log import EventLog
+from a2a_sup.serve.openapi import document
+from a2a_sup.tree.handle import TreeHandle
+
+Json: TypeAlias = dict[str, Any]
+Reload: TypeAlias = Callable[[bool], Awaitable[Json]]
+"""Applies the changed file, or with True only says what that would change."""
+
+PREFIX = "/api/v1"
+CHILD = "/children/{path}"
+ACTIONS = ("start", "stop", "restart", "logs")
+FIXED = ("/tree", "/usage", "/events", "/agents", "/reload", "/openapi.json")
+HEADERS = {
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+}
+
+
+@attrs.frozen
+class Ask:
+    """One request, understood: who asks what about which child."""
+
+    request: Request
+    caller: Caller
+    path: str
+
+
+Handler: TypeAlias = Callable[[Ask], Awaitable[Response]]
+
+
+def api_routes(
+    tree: TreeHandle,
+    authority: Authority,
+    *,
+    logs: Callable[[str], ChildLog | None],
+    registry: AgentRegistry | None = None,
+    reload: Reload | None = None,
+) -> list[BaseRoute]:
+    """Return the routes of the API.
+
+    The same object serves all doors: what a caller may do is told by the request.
+
+    Args:
+        tree: what is shown and commanded.
+        authority: the rules.
+        logs: returns the log of a child, if it has one: ``current_host().logs.get``.
+        registry: the agents; None: there is no such resource.
+        reload: applies the changed file; None: there is no such resource.
+    """
+    api = Api(tree, authority, logs=logs, registry=registry, reload=reload)
+    return [Route(PREFIX + "/{rest:path}", api)]
+
+
+class Api:
+    """An ASGI application: finds the handler, asks for authority, makes problems of mistakes.
+
+    Attributes:
+        handlers: by method and address below the prefix, as in the OpenAPI document.
+    """
+
+    def __init__(
+        self,
+        tree: TreeHandle,
+        authority: Authority,
+        *,
+        logs: Callable[[str], ChildLog | None],
+        registry: AgentRegistry | None = None,
+        reload: Reload | None = None,
+    ) -> None:
+        """Take what ``api_routes`` takes."""
+        self._tree = tree
+        self._authority = authority
+        self._logs = logs
+        self._registry = registry
+        self._reload = reload
+        self._reloading = trio.Lock()
+        self._commands = Commands(tree)
+        self._events = EventLog(tree)
+        self.handlers: dict[tuple[str, str], Handler] = {
+            ("GET", "/tree"): self._get_tree,
+            ("GET", "/usage"): self._get_usage,
+            ("GET", CHILD): self._get_child,
+            ("GET", CHILD + "/logs"): self._get_logs,
+            ("POST", CHILD + "/start"): lambda ask: self._command("start", ask),
+            ("POST", CHILD + "/stop"): lambda ask: self._command("stop", ask),
+            ("POST", CHILD + "/restart"): lambda ask: self._command("restart", ask),
+            ("GET", "/events"): self._get_events,
+            ("GET", "/openapi.json"): self._get_document,
+        }
+        if registry is not None:
+            self.handlers["GET", "/agents"] = self._get_agents
+        if reload is not None:
+            self.handlers["POST", "/reload"] = self._post_reload
+        self._document = document(self.handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Problem as problem:
+            response = problem.response(scope["path"])
+        except ClientDisconnect:
+            return
+        except Exception as exc:  # noqa: BLE001 - a mistake of ours ends one request only
+            structlog.get_logger().error("api.failed", path=scope["path"], exc_info=exc)
+            mistake = Problem("internal-error", "see the log of the supervisor")
+            response = mistake.response(scope["path"])
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            caller = self._authority.caller(request.scope, request.headers)
+        except Problem as problem:
+            if problem.kind == "wrong-token":
+                client = request.client.host if request.client else ""
+                structlog.get_logger().warning("control.wrong_token", peer=client)
+            raise
+        address, path = self._resource(request)
+        method = "GET" if request.method == "HEAD" else request.method
+        handler = self.handlers.get((method, address))
+        if handler is None:
+            raise self._no_handler(request.method, address)
+        if method != "GET":
+            self._authority.demand(caller)
+        return await handler(Ask(request, caller, path))
+
+    def _resource(self, request: Request) -> tuple[str, str]:
+        address, path = resource_of("/" + request.path_params["rest"])
+        if address.startswith(CHILD + "/") and request.method in {"GET", "HEAD"}:
+            # A child may be called like an action. What has children prints nothing, so
+            # there is never both.
+            whole = f"{path}/{address.rpartition('/')[2]}"
+            if self._tree.child(whole) is not None:
+                return CHILD, whole
+        return address, path
+
+    def _no_handler(self, method: str, address: str) -> Problem:
+        allowed = sorted(each for each, where in self.handlers if where == address)
+        if not allowed:
+            detail = f"nothing is at {PREFIX}{address:.200}{nearest(address, FIXED)}"
+            return Problem("no-such-resource", detail)
+        allowed += ["HEAD"] if "GET" in allowed else []
+        listed = ", ".join(allowed)
+        return Problem("wrong-method", f"found {method:.20}; allowed: {listed}", {"Allow": listed})
+
+    # --- what is ------------------------------------------------------------------------------
+
+    async def _get_tree(self, ask: Ask) -> Response:
+        parameters(ask.request, {})
+        snapshot = self._tree.snapshot()
+        fields = snapshot_to_json(snapshot)
+        return JSONResponse({**fields, "wall_time": self._tree.wall_time(snapshot.time)})
+
+    async def _get_child(self, ask: Ask) -> Response:
+        parameters(ask.request, {})
+        return JSONResponse(self._pictured(self._child(ask.path)))
+
+    async def _get_logs(self, ask: Ask) -> Response:
+        # What a program prints may be sensitive; whoever has set a token wants it asked for.
+        if self._authority.has_token:
+            self._authority.demand(ask.caller)
+        self._child(ask.path)
+        log = self._logs(ask.path)
+        if log is None:
+            detail = f"{ask.path!r} has printed nothing, or lately nothing"
+            raise Problem("no-logs", detail, child=ask.path)
+        return logs_response(ask.request, log)
+
+    async def _get_events(self, ask: Ask) -> Response:
+        if self._authority.has_token:
+            self._authority.demand(ask.caller)
+        return events_response(ask.request, self._tree, self._events)
+
+    async def _get_usage(self, ask: Ask) -> Response:
+        parameters(ask.request, {})
+        pids = {
+            child.path: pid
+            for child in self._tree.snapshot().walk()
+            if isinstance(pid := child.details.get("pid"), int)
+        }
+        usage = await trio.to_thread.run_sync(usage_of, pids)
+        children = {path: attrs.asdict(found) for path, found in usage.items()}
+        wall_time = self._tree.wall_time(trio.current_time())
+        return JSONResponse({"wall_time": wall_time, "children": children})
+
+    async def _get_agents(self, ask: Ask) -> Response:
+        asked = parameters(
+            ask.request, {"enabled": boolean, "category": words, "tags": words, "search": words}
+        )
+        tags = [tag for tag in asked.pop("tags", "").split(",") if tag]
+        registry = self._registry or AgentRegistry()
+        agents = [agent_to_json(agent) for agent in registry.list(tags=tags, **asked)]
+        return JSONResponse({"agents": agents, "total": len(registry)})
+
+    async def _get_document(self, ask: Ask) -> Response:
+        parameters(ask.request, {})
+        return JSONResponse(self._document)
+
+    # --- what is done -------------------------------------------------------------------------
+
+    async def _command(self, verb: Verb, ask: Ask) -> Response:
+        parameters(ask.request, {})
+        patience = await wait_limit(ask.request)
+        done = await self._commands.run(verb, ask.path, ask.caller.name, patience=patience)
+        child = self._tree.child(done.path)
+        fields = {"child": None} if child is None else self._pictured(child)
+        return JSONResponse({"command": verb, **attrs.asdict(done), **fields})
+
+    async def _post_reload(self, ask: Ask) -> Response:
+        plan_only = parameters(ask.request, {"plan": switch}).get("plan", False)
+        await no_body(ask.request)
+        log = structlog.get_logger().bind(by=ask.caller.name)
+        log.info("control.reload", plan_only=plan_only)
+        try:
+            return JSONResponse(await Job(lambda: self._reload_in_turn(plan_only)).result())
+        except (A2ASupError, OSError) as exc:
+            log.warning("control.reload.refused", because=str(exc))
+            raise Problem("reload-failed", str(exc)) from None
+
+    async def _reload_in_turn(self, plan_only: bool) -> Json:  # noqa: FBT001 - only handed on
+        if self._reload is None:
+            raise Problem("no-such-resource", "this supervisor has no file to reload")
+        async with self._reloading:
+            return await self._reload(plan_only)
+
+    def _child(self, path: str) -> ChildSnapshot:
+        """Return a child with all below it. Raises Problem: no-such-child."""
+        row = self._tree.child(path) if path else None
+        if row is None:
+            raise no_such_child(self._tree, path)
+        if row.supervisor is None:
+            return row
+        supervisor: SupervisorSnapshot | None = self._tree.snapshot().root
+        names = path.split("/")
+        for name in names[:-1]:
+            supervisor = _named(supervisor, name).supervisor
+        return _named(supervisor, names[-1])
+
+    def _pictured(self, child: ChildSnapshot) -> Json:
+        snapshot = attrs.evolve(
+            self._tree.snapshot(), root=SupervisorSnapshot("", "one_for_one", (child,))
+        )
+        fields = snapshot_to_json(snapshot)
+        return {
+            "revision": fields["revision"],
+            "time": fields["time"],
+            "wall_time": self._tree.wall_time(snapshot.time),
+            "child": fields["root"]["children"][0],
+        }
+
+
+def _named(supervisor: SupervisorSnapshot | None, name: str) -> ChildSnapshot:
+    children = () if supervisor is None else supervisor.children
+    return next(child for child in children if child.name == name)
+
+
+def resource_of(address: str) -> tuple[str, str]:
+    """Return the address of a kind of resource, and the child's path in it, if it has one."""
+    prefix = "/children/"
+    if not address.startswith(prefix):
+        return address, ""
+    path = address.removeprefix(prefix)
+    child, _, action = path.rpartition("/")
+    return (f"{CHILD}/{action}", child) if child and action in ACTIONS else (CHILD, path)
