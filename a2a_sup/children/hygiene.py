@@ -141,6 +141,14 @@ class ProcessHost:
         """Say which process was made with the mark. It has a session of its own."""
         self._alive[mark] = process.pid
 
+    def has(self, leader: int, pid: int) -> bool:
+        """Return whether a process is part of the living child whose own process is ``leader``."""
+        if pid <= 0:
+            return False
+        if linux.session_of(pid) == leader:
+            return True
+        return any(self._alive.get(mark) == leader for mark in marks_on(pid))
+
     async def sweep(self, mark: int) -> frozenset[int]:
         """Kill everything that carries the mark; its own process has been reaped.
 

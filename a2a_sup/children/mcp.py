@@ -16,8 +16,10 @@ from a2a_sup.children.mcp_connections import (
     HandshakeFailed,
     current_connections,
 )
+from a2a_sup.children.notify import HEARTBEAT_REFUSED, heartbeats_of
 from a2a_sup.children.process import shutdown_of
 from a2a_sup.errors import SpecError
+from a2a_sup.model.health import Probe
 from a2a_sup.model.restarts import Restart, RestartWord
 from a2a_sup.model.spec import ChildSpec
 
@@ -58,6 +60,7 @@ def mcp_server(
     wait_ready: bool = False,
     start_timeout: float | None = None,
     tags: Iterable[str] = (),
+    probes: Iterable[Probe] = (),
 ) -> ChildSpec:
     """Return a child that runs an MCP server and keeps a session with it.
 
@@ -93,10 +96,14 @@ def mcp_server(
         wait_ready: its start is acknowledged when it is ready.
         start_timeout: seconds until the acknowledgment. None: no limit.
         tags: words to find it by.
+        probes: what it is asked while it runs; see ``a2a_sup.checks.mcp_ping``.
 
     Raises:
         SpecError: an argument is out of range, or the ``mcp`` extra is not installed.
     """
+    probes = tuple(probes)
+    if heartbeats_of(probes):
+        raise SpecError(f"child {name!r}: {HEARTBEAT_REFUSED}")
     # Looked up, not imported: a configuration is checked without the second that this takes.
     if importlib.util.find_spec("mcp") is None:
         raise SpecError(f'child {name!r}: it needs the mcp extra: pip install "a2a_sup[mcp]"')
@@ -130,4 +137,5 @@ def mcp_server(
         kind="mcp",
         info={"command": list(command.argv), "cwd": command.cwd},
         tags=tags,
+        probes=probes,
     )

@@ -78,6 +78,8 @@ async def run_server(server: MCPCommand, context: ChildContext) -> None:
         begin = log.written
         async with running(server.command, log, stdio="streams") as child:
             context.report(pid=child.pid)
+            # Until the handshake is done, whatever its probes say.
+            context.ready(is_ready=False)
             context.started(child.pid)
             failure = await _talk(server, child, context, log, stop=stop, shaken=shaken)
             if child.status is not None:

@@ -11,10 +11,12 @@ import trio
 from a2a_sup.children.command import Command, Inherited, StrPath
 from a2a_sup.children.hygiene import SWEEP_SECONDS, current_host
 from a2a_sup.children.logs import ChildLog, LogFiles
+from a2a_sup.children.notify import Listener, Notify, heartbeats_of, listener
 from a2a_sup.children.pipes import Stdio
 from a2a_sup.children.running import KILL_SECONDS, RunningProcess, running
 from a2a_sup.children.spawning import CannotRun
 from a2a_sup.errors import ChildExit, SpecError
+from a2a_sup.model.health import Probe, says_ready
 from a2a_sup.model.restarts import Restart, RestartWord
 from a2a_sup.model.spec import ChildContext, ChildSpec, StopRequest
 
@@ -70,14 +72,19 @@ def process(
     logs: LogFiles | None = None,
     restart: Restart | RestartWord = "permanent",
     significant: bool = False,
+    wait_ready: bool = False,
+    notify: bool = False,
     start_timeout: float | None = None,
     tags: Iterable[str] = (),
+    probes: Iterable[Probe] = (),
 ) -> ChildSpec:
     """Return a child that runs a program.
 
-    It counts as started when the program has been executed. It gets a session and process group of
-    its own. Asked to stop, the whole group is sent ``stop_signal``, and after ``stop_timeout``
-    SIGKILL. Whenever it ends, everything that it started is killed before it may be started again.
+    It counts as started when the program has been executed, or with ``wait_ready`` when a
+    readiness or startup probe has passed, or it said ``READY=1``. It gets a session and process
+    group of its own. Asked to stop, the whole group is sent ``stop_signal``, and after
+    ``stop_timeout`` SIGKILL. Whenever it ends, everything that it started is killed before it may
+    be started again.
 
     Args:
         name: unique among siblings.
@@ -97,12 +104,23 @@ def process(
         logs: where its output is kept; None: only the last lines, in memory.
         restart: a restart type with the default budget, or a whole policy.
         significant: see ``auto_shutdown`` of ``supervisor``.
+        wait_ready: its start is acknowledged when it is ready.
+        notify: give it a ``NOTIFY_SOCKET``, as systemd does; a heartbeat among ``probes`` does so
+            too. It then says of itself that it is ready, and its status is shown.
         start_timeout: seconds until the acknowledgment. None: no limit.
         tags: words to find it by.
+        probes: what it is asked while it runs.
 
     Raises:
         SpecError: an argument is out of range; all mistakes are named.
     """
+    probes = tuple(probes)
+    listening = _notify(probes, notify=notify)
+    if wait_ready and not (listening or says_ready(probes)):
+        raise SpecError(
+            f"child {name!r}: wait_ready needs a readiness or startup probe, or notify: somebody "
+            "has to say when it is ready"
+        )
     try:
         command = Command(
             argv,
@@ -123,15 +141,23 @@ def process(
         raise SpecError(f"child {name!r}: {problem}" for problem in exc.problems) from None
     return ChildSpec(
         name,
-        partial(run_command, command, logs),
+        partial(run_command, command, logs, notify=listening),
         restart=restart,
         shutdown=shutdown_of(command),
         significant=significant,
+        wait_ready=wait_ready,
         start_timeout=start_timeout,
         kind="process",
         info={"command": list(command.argv), "cwd": command.cwd},
         tags=tags,
+        probes=probes,
     )
+
+
+def _notify(probes: Iterable[Probe], *, notify: bool) -> Notify | None:
+    if heartbeats := heartbeats_of(probes):
+        return Notify(min(each.within for each in heartbeats), says_ready=notify)
+    return Notify(says_ready=True) if notify else None
 
 
 def shutdown_of(command: Command) -> float:
@@ -139,14 +165,36 @@ def shutdown_of(command: Command) -> float:
     return command.stop_timeout + KILL_SECONDS + SWEEP_SECONDS
 
 
-async def run_command(command: Command, logs: LogFiles | None, context: ChildContext) -> None:
+async def run_command(
+    command: Command, logs: LogFiles | None, context: ChildContext, notify: Notify | None = None
+) -> None:
     """Run a command as a child, until it ends or is asked to.
+
+    Args:
+        command: what to run.
+        logs: where its output is kept; None: only the last lines, in memory.
+        context: of the child.
+        notify: what its ``NOTIFY_SOCKET`` is for; None: it has none.
 
     Raises:
         CannotRun: it did not start.
         ProcessExited: its status is no success.
     """
     stop = context.stop_request()
+    if notify is None:
+        await _run(command, logs, context, stop, None)
+        return
+    async with listener(command, notify, context) as ear:
+        await _run(ear.command, logs, context, stop, ear)
+
+
+async def _run(
+    command: Command,
+    logs: LogFiles | None,
+    context: ChildContext,
+    stop: StopRequest,
+    ear: Listener | None,
+) -> None:
     report_log_error = partial(report_log_error_to, context)
     tell = context.printed
     with current_host().logs.opened(context.path, logs, report_log_error, tell) as log:
@@ -154,7 +202,7 @@ async def run_command(command: Command, logs: LogFiles | None, context: ChildCon
         async with running(command, log, stdio=stdio_of(logs)) as child:
             context.report(pid=child.pid)
             context.started(child.pid)
-            status = await _until_end_or_stop(child, stop)
+            status = await _until_end_or_stop(child, stop, ear)
         context.report(exit_status=status)
         if child.survivors:
             context.report(survivors=sorted(child.survivors))
@@ -165,13 +213,15 @@ async def run_command(command: Command, logs: LogFiles | None, context: ChildCon
         raise ProcessExited(status, last_output)
 
 
-async def _until_end_or_stop(child: RunningProcess, stop: StopRequest) -> int:
+async def _until_end_or_stop(child: RunningProcess, stop: StopRequest, ear: Listener | None) -> int:
     async def stop_on_request() -> None:
         await stop.wait()
         await child.stop()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_on_request)
+        if ear is not None:
+            nursery.start_soon(ear.listen, child.pid)
         status = await child.wait()
         nursery.cancel_scope.cancel()
     return status

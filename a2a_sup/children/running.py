@@ -8,17 +8,25 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Protocol
 
 import trio
 
 from a2a_sup.children.command import Command
 from a2a_sup.children.hygiene import current_host
-from a2a_sup.children.logs import ChildLog
+from a2a_sup.children.log_lines import OutputStream
 from a2a_sup.children.pipes import Pipes, Stdio, drain, drain_rest, pipes
 from a2a_sup.children.spawning import spawn
 
 KILL_SECONDS = 5.0
 """How long a process may take to die of SIGKILL before it is given up."""
+
+
+class Sink(Protocol):
+    """Takes what a process prints."""
+
+    def write(self, data: bytes, stream: OutputStream) -> None:
+        """Take the next bytes of one of its streams."""
 
 
 class RunningProcess:
@@ -106,7 +114,7 @@ class RunningProcess:
 
 @asynccontextmanager
 async def running(
-    command: Command, log: ChildLog, *, stdio: Stdio = "logged"
+    command: Command, log: Sink, *, stdio: Stdio = "logged"
 ) -> AsyncIterator[RunningProcess]:
     """Run a program inside the block; after it, nothing that it started is left.
 

@@ -35,6 +35,10 @@ ENV_FILE_BYTES = 2**20
 """The kernel would refuse a larger environment anyway."""
 
 
+NOT_INHERITED = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
+"""What a service manager told the supervisor about itself: sd_notify(3), sd_watchdog_enabled(3)."""
+
+
 class CannotRun(ChildExit):
     """A command cannot be run. The message names the path, user or limit and what is wrong."""
 
@@ -98,7 +102,7 @@ def spawn(command: Command, mark: int, stdio: tuple[int, int, int]) -> subproces
     environment = _environment(command)
     cwd = _directory(command.cwd)
     program = _program(command.argv[0], environment, cwd)
-    identity = _identity(command)
+    identity = identity_of(command)
     shim = _limiting_shim(command)
     arguments = [*shim, program, *command.argv[1:]] if shim else [*command.argv]
     try:
@@ -133,7 +137,9 @@ def spawn(command: Command, mark: int, stdio: tuple[int, int, int]) -> subproces
 
 def _environment(command: Command) -> dict[str, str]:
     if command.inherit_env == "all":
-        environment = dict(os.environ)
+        environment = {
+            name: value for name, value in os.environ.items() if name not in NOT_INHERITED
+        }
     else:
         environment = {name: os.environ[name] for name in command.inherit_env if name in os.environ}
     if command.env_file is not None:
@@ -227,12 +233,17 @@ def _reason(error: Exception) -> str:
 # --- user and group -------------------------------------------------------------------------------
 
 
-def _identity(command: Command) -> dict[str, Any]:
+def identity_of(command: Command) -> dict[str, Any]:
     """Return Popen's arguments for the change of user; empty if there is nothing to change.
+
+    They are ``user``, ``group`` (numbers) and ``extra_groups``.
 
     Popen's own way is used although it forks more slowly than through setpriv: only so does the
     kernel's answer to exec come back here, and a program that this user may not run is a failed
     start.
+
+    Raises:
+        CannotRun: there is no such user or group, or the change is not ours to make.
     """
     if command.user is None and command.group is None:
         return {}

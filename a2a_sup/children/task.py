@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from a2a_sup.children.notify import HEARTBEAT_REFUSED, heartbeats_of
 from a2a_sup.errors import SpecError
 from a2a_sup.model.health import Probe, says_ready
 from a2a_sup.model.restarts import Restart, RestartWord
@@ -55,6 +56,8 @@ def task(
     probes = tuple(probes)
     unsaid = wait_ready and not acknowledges and not says_ready(probes)
     problems = [f"child {name!r}: {text}" for text in _problems(function, unsaid)]
+    if heartbeats_of(probes):
+        problems.append(f"child {name!r}: {HEARTBEAT_REFUSED}")
     if problems:
         raise SpecError(problems)
     return ChildSpec(
