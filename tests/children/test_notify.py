@@ -69,9 +69,11 @@ async def until(tree: TreeHandle, condition: Callable[[ChildSnapshot], bool]) ->
 
 async def socket_of(tree: TreeHandle) -> str:
     child = await until(tree, lambda child: "pid" in child.details)
-    environ = await trio.Path(f"/proc/{child.details['pid']}/environ").read_bytes()
-    variables = dict(entry.split(b"=", 1) for entry in environ.split(b"\0") if entry)
-    return variables[b"NOTIFY_SOCKET"].decode()
+    environ = trio.Path(f"/proc/{child.details['pid']}/environ")
+    while True:  # the kernel shows it a moment after the program was executed
+        for entry in (await environ.read_bytes()).split(b"\0"):
+            if entry.startswith(b"NOTIFY_SOCKET="):
+                return entry.partition(b"=")[2].decode()
 
 
 # --- messages -------------------------------------------------------------------------------------
