@@ -122,4 +122,13 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
 def _logs(settings: LogSettings, directory: Path | None) -> LogFiles | None:
     if directory is None:
         return None
-    return LogFiles(directory, settings.max_size, settings.keep)
+    return LogFiles(
+        directory,
+        settings.max_size,
+        settings.keep,
+        max_age=settings.max_age,
+        gzip=settings.gzip,
+        format=settings.format,
+        forward=settings.forward,
+        events=settings.events,
+    )

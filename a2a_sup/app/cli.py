@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import click
 
@@ -63,7 +63,25 @@ def main() -> None:
     show_default=True,
     help="The least level that is logged.",
 )
-def run(file: Path, state_dir: Path | None, log_format: str, log_level: str) -> NoReturn:
+@click.option(
+    "--logs",
+    "output",
+    type=click.Choice(["files", "stdout", "both"]),
+    default="files",
+    envvar="A2A_SUP_LOGS",
+    show_envvar=True,
+    show_default=True,
+    help="Where what the children print goes: into files in the state directory, or to standard "
+    "output, each line with the child's name (for containers). What FILE says of forwarding "
+    "holds besides.",
+)
+def run(
+    file: Path,
+    state_dir: Path | None,
+    log_format: str,
+    log_level: str,
+    output: Literal["files", "stdout", "both"],
+) -> NoReturn:
     """Run the tree in FILE until SIGTERM or SIGINT (Ctrl-C).
 
     The children are stopped in order; a second signal kills them at once.
@@ -88,6 +106,7 @@ def run(file: Path, state_dir: Path | None, log_format: str, log_level: str) -> 
         state_dir=(state_dir or _default_state_dir(file)).absolute(),
         log_format="json" if log_format == "json" else "console",
         log_level=log_level.lower(),
+        output=output,
     )
     try:
         sys.exit(guard(lambda: host.supervise(config, options)))

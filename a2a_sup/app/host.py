@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import structlog
@@ -19,6 +20,7 @@ from a2a_sup.app.logs import LogFormat, configure_logs
 from a2a_sup.app.narration import Narrator
 from a2a_sup.app.settings import Config
 from a2a_sup.children.hygiene import own_processes
+from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
 from a2a_sup.errors import ChildExit
 from a2a_sup.model.spec import ChildSpec
@@ -26,6 +28,7 @@ from a2a_sup.tree.handle import TreeHandle
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 HANDLED = STOP_SIGNALS | {signal.SIGHUP}
+Output = Literal["files", "stdout", "both"]
 EVENTS_HELD = 10_000
 """Events that the log may lag behind."""
 
@@ -39,12 +42,14 @@ class Options:
         state_dir: where state and logs are kept.
         log_format: ``console`` or ``json``.
         log_level: one of ``a2a_sup.app.logs.LEVELS``.
+        output: where the output of all children goes: ``files``, ``stdout`` or ``both``.
     """
 
     file: Path
     state_dir: Path
     log_format: LogFormat
     log_level: str
+    output: Output = "files"
 
 
 def block_signals() -> None:
@@ -84,7 +89,10 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     with trio.open_signal_receiver(*HANDLED) as signals:
         # Before there is a thread that makes processes: children inherit what it blocks.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-        own_processes(state.instance)
+        host = own_processes(state.instance)
+        host.logs.everything = Everything(
+            forward=options.output != "files", files=options.output != "stdout"
+        )
         async with trio.open_nursery() as nursery:
             # The narrator ends with the tree's events: it tells the last of them too.
             nursery.start_soon(narrator.narrate, tree.events(EVENTS_HELD))

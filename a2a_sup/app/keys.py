@@ -30,6 +30,7 @@ from a2a_sup.app.values import (
     word,
 )
 from a2a_sup.children.command import LIMIT_NAMES, Inherited, signal_of
+from a2a_sup.children.log_files import OutputFormat
 from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.errors import SpecError
 from a2a_sup.model.restarts import Backoff, RestartType, WhenExhausted
@@ -218,7 +219,17 @@ _LIMITS: dict[str, Reader[Any]] = {
 
 # --- tables --------------------------------------------------------------------------------------
 
-_LOGS = table_of({"max_size": positive_size, "keep": whole(0)})
+_LOGS = table_of(
+    {
+        "max_size": positive_size,
+        "keep": whole(0),
+        "max_age": positive_duration,
+        "gzip": flag,
+        "format": word(get_args(OutputFormat)),
+        "forward": flag,
+        "events": flag,
+    }
+)
 _TAGS = list_of(text)
 
 INHERITABLE_KEYS: dict[str, Reader[Any]] = {

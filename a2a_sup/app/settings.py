@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from a2a_sup.children.command import Inherited
+from a2a_sup.children.log_files import OutputFormat
 from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.model.restarts import Restart
@@ -21,15 +22,25 @@ from a2a_sup.model.strategy import AutoShutdown, Strategy
 
 @attrs.frozen
 class LogSettings:
-    """What is kept of a process's output.
+    """Where a process's output goes.
 
     Attributes:
         max_size: bytes of a file at which it is put aside and a new one begun.
         keep: files put aside, beside the current one.
+        max_age: seconds of output that a file holds at most; None: no limit.
+        gzip: files put aside are packed.
+        format: ``text``, as printed, or ``json``, an object a line.
+        forward: it is written to the supervisor's standard output too.
+        events: its lines are events of the tree too.
     """
 
     max_size: int = 10 * 2**20
     keep: int = 5
+    max_age: float | None = None
+    gzip: bool = False
+    format: OutputFormat = "text"
+    forward: bool = False
+    events: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -56,8 +56,8 @@ class LogFiles:
             problems.append(f"logs: max_bytes is a number >= 1, not {self.max_bytes!r}")
         if self.keep < 0:
             problems.append(f"logs: keep is a number >= 0, not {self.keep!r}")
-        if self.max_age is not None and not 1 <= self.max_age < math.inf:
-            problems.append(f"logs: max_age is a number of seconds >= 1, not {self.max_age!r}")
+        if self.max_age is not None and not 0 < self.max_age < math.inf:
+            problems.append(f"logs: max_age is a number of seconds > 0, not {self.max_age!r}")
         if self.format not in get_args(OutputFormat):
             problems.append(f"logs: format is text or json, not {self.format!r}")
         if problems:

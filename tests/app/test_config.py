@@ -76,7 +76,7 @@ def test_every_key_of_a_process(read: Read, tmp_path: Path) -> None:
         significant = true
         start_timeout = 10
         tags = ["web", "demo"]
-        logs = { max_size = "1MiB", keep = 2 }
+        logs = { max_size = "1MiB", keep = 2, max_age = "1d", gzip = true, format = "json" }
         [children.api.restart]
         type = "transient"
         backoff = ["1s", 2, 0.5]
@@ -103,7 +103,7 @@ def test_every_key_of_a_process(read: Read, tmp_path: Path) -> None:
         significant=True,
         start_timeout=10,
         tags=("web", "demo"),
-        logs=LogSettings(max_size=2**20, keep=2),
+        logs=LogSettings(2**20, 2, max_age=86_400, gzip=True, format="json"),
         restart=Restart("transient", Backoff((1, 2, 0.5)), 5, 60, "escalate", 2),
     )
 
