@@ -16,28 +16,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from a2a_sup.children.logs import ChildLog
 from a2a_sup.errors import A2ASupError
 from a2a_sup.model.agents import agent_to_json
 from a2a_sup.model.codec import snapshot_to_json
 from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
 from a2a_sup.registry import AgentRegistry
-from a2a_sup.serve.api_commands import Commands, Verb, no_such_child
+from a2a_sup.serve.api_commands import Verb, no_such_child
+from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.api_events import events_response
 from a2a_sup.serve.api_input import boolean, no_body, parameters, switch, wait_limit, words
-from a2a_sup.serve.api_jobs import Job
 from a2a_sup.serve.api_logs import logs_response
 from a2a_sup.serve.api_problems import Problem, nearest
 from a2a_sup.serve.api_usage import usage_of
-from a2a_sup.serve.authority import Authority, Caller
-from a2a_sup.serve.event_log import EventLog
+from a2a_sup.serve.authority import Caller
 from a2a_sup.serve.openapi import document
-from a2a_sup.tree.handle import TreeHandle
 
 Json: TypeAlias = dict[str, Any]
-Reload: TypeAlias = Callable[[bool], Awaitable[Json]]
-"""Applies the changed file, or with True only says what that would change."""
-
 PREFIX = "/api/v1"
 CHILD = "/children/{path}"
 ACTIONS = ("start", "stop", "restart", "logs")
@@ -61,27 +55,12 @@ class Ask:
 Handler: TypeAlias = Callable[[Ask], Awaitable[Response]]
 
 
-def api_routes(
-    tree: TreeHandle,
-    authority: Authority,
-    *,
-    logs: Callable[[str], ChildLog | None],
-    registry: AgentRegistry | None = None,
-    reload: Reload | None = None,
-) -> list[BaseRoute]:
+def api_routes(control: Control) -> list[BaseRoute]:
     """Return the routes of the API.
 
-    The same object serves all doors: what a caller may do is told by the request.
-
-    Args:
-        tree: what is shown and commanded.
-        authority: the rules.
-        logs: returns the log of a child, if it has one: ``current_host().logs.get``.
-        registry: the agents; None: there is no such resource.
-        reload: applies the changed file; None: there is no such resource.
+    One control serves all doors: what a caller may do is told by the request.
     """
-    api = Api(tree, authority, logs=logs, registry=registry, reload=reload)
-    return [Route(PREFIX + "/{rest:path}", api)]
+    return [Route(PREFIX + "/{rest:path}", Api(control))]
 
 
 class Api:
@@ -91,24 +70,10 @@ class Api:
         handlers: by method and address below the prefix, as in the OpenAPI document.
     """
 
-    def __init__(
-        self,
-        tree: TreeHandle,
-        authority: Authority,
-        *,
-        logs: Callable[[str], ChildLog | None],
-        registry: AgentRegistry | None = None,
-        reload: Reload | None = None,
-    ) -> None:
-        """Take what ``api_routes`` takes."""
-        self._tree = tree
-        self._authority = authority
-        self._logs = logs
-        self._registry = registry
-        self._reload = reload
-        self._reloading = trio.Lock()
-        self._commands = Commands(tree)
-        self._events = EventLog(tree)
+    def __init__(self, control: Control) -> None:
+        """Serve what ``control`` shows and does."""
+        self._control = control
+        self._tree = control.tree
         self.handlers: dict[tuple[str, str], Handler] = {
             ("GET", "/tree"): self._get_tree,
             ("GET", "/usage"): self._get_usage,
@@ -120,9 +85,9 @@ class Api:
             ("GET", "/events"): self._get_events,
             ("GET", "/openapi.json"): self._get_document,
         }
-        if registry is not None:
+        if control.registry is not None:
             self.handlers["GET", "/agents"] = self._get_agents
-        if reload is not None:
+        if control.reload is not None:
             self.handlers["POST", "/reload"] = self._post_reload
         self._document = document(self.handlers)
 
@@ -145,7 +110,7 @@ class Api:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            caller = self._authority.caller(request.scope, request.headers)
+            caller = self._control.authority.caller(request.scope, request.headers)
         except Problem as problem:
             if problem.kind == "wrong-token":
                 client = request.client.host if request.client else ""
@@ -157,7 +122,7 @@ class Api:
         if handler is None:
             raise self._no_handler(request.method, address)
         if method != "GET":
-            self._authority.demand(caller)
+            self._control.authority.demand(caller)
         return await handler(Ask(request, caller, path))
 
     def _resource(self, request: Request) -> tuple[str, str]:
@@ -193,19 +158,19 @@ class Api:
 
     async def _get_logs(self, ask: Ask) -> Response:
         # What a program prints may be sensitive; whoever has set a token wants it asked for.
-        if self._authority.has_token:
-            self._authority.demand(ask.caller)
+        if self._control.authority.has_token:
+            self._control.authority.demand(ask.caller)
         self._child(ask.path)
-        log = self._logs(ask.path)
+        log = self._control.logs(ask.path)
         if log is None:
             detail = f"{ask.path!r} has printed nothing, or lately nothing"
             raise Problem("no-logs", detail, child=ask.path)
         return logs_response(ask.request, log)
 
     async def _get_events(self, ask: Ask) -> Response:
-        if self._authority.has_token:
-            self._authority.demand(ask.caller)
-        return events_response(ask.request, self._tree, self._events)
+        if self._control.authority.has_token:
+            self._control.authority.demand(ask.caller)
+        return events_response(ask.request, self._tree, self._control.events)
 
     async def _get_usage(self, ask: Ask) -> Response:
         parameters(ask.request, {})
@@ -224,7 +189,7 @@ class Api:
             ask.request, {"enabled": boolean, "category": words, "tags": words, "search": words}
         )
         tags = [tag for tag in asked.pop("tags", "").split(",") if tag]
-        registry = self._registry or AgentRegistry()
+        registry = self._control.registry or AgentRegistry()
         agents = [agent_to_json(agent) for agent in registry.list(tags=tags, **asked)]
         return JSONResponse({"agents": agents, "total": len(registry)})
 
@@ -237,7 +202,7 @@ class Api:
     async def _command(self, verb: Verb, ask: Ask) -> Response:
         parameters(ask.request, {})
         patience = await wait_limit(ask.request)
-        done = await self._commands.run(verb, ask.path, ask.caller.name, patience=patience)
+        done = await self._control.commands.run(verb, ask.path, ask.caller.name, patience=patience)
         child = self._tree.child(done.path)
         fields = {"child": None} if child is None else self._pictured(child)
         return JSONResponse({"command": verb, **attrs.asdict(done), **fields})
@@ -248,16 +213,10 @@ class Api:
         log = structlog.get_logger().bind(by=ask.caller.name)
         log.info("control.reload", plan_only=plan_only)
         try:
-            return JSONResponse(await Job(lambda: self._reload_in_turn(plan_only)).result())
+            return JSONResponse(await self._control.reloaded(plan_only))
         except (A2ASupError, OSError) as exc:
             log.warning("control.reload.refused", because=str(exc))
             raise Problem("reload-failed", str(exc)) from None
-
-    async def _reload_in_turn(self, plan_only: bool) -> Json:  # noqa: FBT001 - only handed on
-        if self._reload is None:
-            raise Problem("no-such-resource", "this supervisor has no file to reload")
-        async with self._reloading:
-            return await self._reload(plan_only)
 
     def _child(self, path: str) -> ChildSnapshot:
         """Return a child with all below it. Raises Problem: no-such-child."""

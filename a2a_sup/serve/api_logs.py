@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from a2a_sup.children.logs import ChildLog
-from a2a_sup.serve.api_input import parameters, switch, whole
+from a2a_sup.serve.api_input import parameters, seconds, switch, whole
 from a2a_sup.serve.api_streams import EventStream, Write, message, or_heartbeat
 
 MOST_LINES = 10_000
 LINES = 100
-LONGEST_LINE = 16 * 1024
-"""Bytes of a line that has no end; then it is cut."""
-READERS = {"lines": whole(0, MOST_LINES), "follow": switch}
+CHUNK = 500
+"""Lines written at once."""
+READERS = {"lines": whole(0, MOST_LINES), "since": seconds, "follow": switch}
 
 
 def logs_response(request: Request, log: ChildLog) -> Response:
@@ -25,29 +23,19 @@ def logs_response(request: Request, log: ChildLog) -> Response:
         Problem: bad-parameter.
     """
     asked = parameters(request, READERS)
-    lines = asked.get("lines", LINES)
+    lines, since = asked.get("lines", LINES), asked.get("since", 0.0)
     if not asked.get("follow", False):
-        return JSONResponse({"lines": [as_line(line) for line in log.tail(lines)]})
+        found = log.recent(lines, since=since)
+        return JSONResponse({"lines": [line._asdict() for line in found]})
 
     async def produce(write: Write) -> None:
-        with log.follow() as follower:
-            if before := log.tail(lines):
-                await write("".join(message(as_line(line)) for line in before))
-            rest = b""
+        with log.follow_lines(last=lines) as follower:
             while True:
-                data, lost = await or_heartbeat(write, follower.receive)
-                if lost:
-                    rest = b""
-                    await write(message({"dropped_bytes": lost}))
-                *whole_lines, rest = (rest + data).split(b"\n")
-                if len(rest) > LONGEST_LINE:
-                    whole_lines, rest = [*whole_lines, rest], b""
-                if whole_lines:
-                    await write("".join(message(as_line(line)) for line in whole_lines))
+                found, dropped = await or_heartbeat(write, follower.receive)
+                messages = [message(line._asdict()) for line in found if line.time >= since]
+                if dropped:
+                    messages.insert(0, message({"dropped_bytes": dropped}))
+                for start in range(0, len(messages), CHUNK):
+                    await write("".join(messages[start : start + CHUNK]))
 
     return EventStream(produce)
-
-
-def as_line(line: bytes) -> dict[str, Any]:
-    """Return a line as JSON; what is no UTF-8 is replaced."""
-    return {"text": line.removesuffix(b"\r").decode(errors="replace")}

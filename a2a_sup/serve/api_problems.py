@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse
+if TYPE_CHECKING:
+    from starlette.responses import JSONResponse
 
 PROBLEM_TYPE = "application/problem+json"
 PROBLEMS: dict[str, tuple[int, str]] = {
@@ -15,6 +16,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "bad-json": (400, "The body is not JSON"),
     "no-token": (401, "A token is needed"),
     "wrong-token": (401, "The token is wrong"),
+    "foreign-user": (403, "The control socket is another user's"),
     "foreign-host": (403, "The request names a host that is not this one"),
     "foreign-origin": (403, "The request comes from a page of another site"),
     "no-token-configured": (403, "Nothing can be changed here"),
@@ -66,6 +68,8 @@ class Problem(Exception):
 
     def response(self, instance: str) -> JSONResponse:
         """Return the answer to the request for ``instance``, a path."""
+        from starlette.responses import JSONResponse  # noqa: PLC0415 - only when it serves
+
         body = {
             "type": f"/problems/{self.kind}",
             "title": PROBLEMS[self.kind][1],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import os
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,8 +22,9 @@ import trio
 from a2a_sup.errors import SpecError
 from a2a_sup.serve.api_problems import Problem
 
-PEER_UID = "a2a_sup.peer_uid"
-"""Key of an ASGI scope: the user at the other end of the control socket. Set by this side only."""
+PEER_UID = "peer_uid"
+"""Key of the ``state`` of an ASGI scope: who is at the other end of a unix socket, as the kernel
+says. It is None over TCP."""
 FAILURES = 10
 """Wrong tokens of one peer within ``FAILURE_SECONDS``; then it has to wait."""
 FAILURE_SECONDS = 60.0
@@ -79,9 +81,13 @@ class Authority:
             headers: their names in any case.
 
         Raises:
-            Problem: foreign-host, foreign-origin, wrong-token, too-many-failures.
+            Problem: foreign-user, foreign-host, foreign-origin, wrong-token, too-many-failures.
         """
-        if (uid := scope.get(PEER_UID)) is not None:
+        uid = scope.get("state", {}).get(PEER_UID)
+        if uid is not None:
+            if uid not in {0, os.geteuid()}:
+                detail = f"found the user {uid}; allowed: {os.geteuid()} and root"
+                raise Problem("foreign-user", detail)
             return Caller(f"uid:{uid}", is_trusted=True)
         self.check_site(headers)
         address = str((scope.get("client") or ("unknown", 0))[0])

@@ -17,7 +17,8 @@ CHILD_PATH: Json = {
     "schema": {"type": "string", "minLength": 1},
     "description": "from the root, without its name: pipeline/loader",
 }
-ALWAYS = ("foreign-host", "foreign-origin", "wrong-token", "too-many-failures")
+SECONDS: Json = {"type": "number", "minimum": 0}
+ALWAYS = ("foreign-user", "foreign-host", "foreign-origin", "wrong-token", "too-many-failures")
 """Problems that every request may get."""
 COMMANDS = (
     "no-such-child",
@@ -115,6 +116,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         parameters=(
             CHILD_PATH,
             _query("lines", _digits(0, 10_000, 100), "at most so many"),
+            _query("since", SECONDS, "only those of this time or later, in seconds since 1970"),
             _query("follow", _flag(0), "1: go on with what comes, as server-sent events"),
         ),
         streams=True,

@@ -109,7 +109,11 @@ SCHEMAS: dict[str, Json] = {
         },
         "additionalProperties": False,
     },
-    "Line": shape(text={**TEXT, "description": "what is no UTF-8 is replaced"}),
+    "Line": shape(
+        time={**NUMBER, "description": "when its beginning was read, in seconds since 1970"},
+        stream={"type": "string", "enum": ["output", "stdout", "stderr"]},
+        text={**TEXT, "description": "what is no UTF-8 is replaced"},
+    ),
     "Lines": shape(lines=listed(ref("Line"))),
     "Event": shape(
         type={**TEXT, "description": "such as child.started; see docs/concepts.md"},

@@ -33,6 +33,7 @@ from a2a_sup.errors import SpecError
 from a2a_sup.model.spec import ChildSpec
 from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api import Api, api_routes, resource_of
+from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.api_input import wait_limit
 from a2a_sup.serve.api_problems import Problem
 from a2a_sup.serve.authority import PEER_UID, Authority
@@ -55,14 +56,14 @@ def no_logs(path: str) -> ChildLog | None:
 
 @asynccontextmanager
 async def client(
-    tree: TreeHandle, *, uid: int | None = 1000, token: str | None = None, **options: Any
+    tree: TreeHandle, *, uid: int | None = 0, token: str | None = None, **options: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Have a client at the control socket as the user ``uid``; None: over TCP."""
     options.setdefault("logs", no_logs)
-    site = Starlette(routes=api_routes(tree, Authority(token), **options))
+    site = Starlette(routes=api_routes(Control(tree, Authority(token), **options)))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await site({**scope, **({} if uid is None else {PEER_UID: uid})}, receive, send)
+        await site({**scope, "state": {PEER_UID: uid}}, receive, send)
 
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api/v1/") as made:
@@ -421,7 +422,7 @@ class Stream:
     """An open stream of server-sent events, driven by hand: httpx's transport reads to the end."""
 
     def __init__(self, tree: TreeHandle, logs: Callable[[str], ChildLog | None] = no_logs) -> None:
-        self.api = Api(tree, Authority(), logs=logs)
+        self.api = Api(Control(tree, Authority(), logs=logs))
         self.started: Json = {}
         self.text = ""
         self._gone = trio.Event()
@@ -437,7 +438,7 @@ class Stream:
             "query_string": query.encode(),
             "headers": raw,
             "path_params": {"rest": path},
-            PEER_UID: 0,
+            "state": {PEER_UID: 0},
         }
         await self.api(scope, self._receive, self._send)
 
@@ -619,7 +620,8 @@ async def test_every_address_is_described_and_every_description_is_served() -> N
         return {}
 
     async with open_tree(supervisor("app", [])) as tree:
-        api = Api(tree, Authority(), logs=no_logs, registry=AgentRegistry(), reload=reload)
+        control = Control(tree, Authority(), logs=no_logs, registry=AgentRegistry(), reload=reload)
+        api = Api(control)
         described = {
             (method.upper(), address)
             for address, methods in document(api.handlers)["paths"].items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ TOKEN = "t0ken"
 
 def ask(authority: Authority, peer: str = "127.0.0.1", **headers: str) -> Caller:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    scope: dict[str, Any] = {"client": (peer, 40000)}
+    scope: dict[str, Any] = {"client": (peer, 40000), "state": {PEER_UID: None}}
     return authority.caller(scope, {"host": "127.0.0.1:3000", **named})
 
 
@@ -37,8 +38,15 @@ def refused(authority: Authority, peer: str = "127.0.0.1", **headers: str) -> st
 
 
 async def test_the_control_socket_may_do_everything() -> None:
-    caller = Authority(None).caller({PEER_UID: 1000}, {"host": "evil.example"})
-    assert caller == Caller("uid:1000", is_trusted=True)
+    for uid in (0, os.geteuid()):
+        caller = Authority(None).caller({"state": {PEER_UID: uid}}, {"host": "evil.example"})
+        assert caller == Caller(f"uid:{uid}", is_trusted=True)
+
+
+async def test_the_control_socket_is_not_for_other_users() -> None:
+    with pytest.raises(Problem) as info:
+        Authority(None).caller({"state": {PEER_UID: os.geteuid() + 1}}, {})
+    assert info.value.kind == "foreign-user"
 
 
 async def test_without_a_token_tcp_may_change_nothing() -> None:

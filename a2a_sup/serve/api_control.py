@@ -1,0 +1,69 @@
+"""What the API shows and does, for all its doors; nothing of it speaks HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import trio
+
+from a2a_sup.children.logs import ChildLog
+from a2a_sup.registry import AgentRegistry
+from a2a_sup.serve.api_commands import Commands
+from a2a_sup.serve.api_jobs import Job
+from a2a_sup.serve.api_problems import Problem
+from a2a_sup.serve.authority import Authority
+from a2a_sup.serve.event_log import EventLog
+from a2a_sup.tree.handle import TreeHandle
+
+Json: TypeAlias = dict[str, Any]
+Reload: TypeAlias = Callable[[bool], Awaitable[Json]]
+"""Applies the changed file, or with True only says what that would change."""
+
+
+class Control:
+    """One tree under control. There is one for all doors: commands take turns across them.
+
+    Make it in the Trio run, before the tree runs: it keeps the events from then on.
+
+    Attributes:
+        tree: what is shown and commanded.
+        authority: the rules for callers.
+        logs: returns the log of a child, if it has one: ``current_host().logs.get``.
+        registry: the agents; None: there is no such resource.
+        reload: None: there is no such resource.
+        commands: start, stop, restart.
+        events: those that were lately.
+    """
+
+    def __init__(
+        self,
+        tree: TreeHandle,
+        authority: Authority,
+        *,
+        logs: Callable[[str], ChildLog | None],
+        registry: AgentRegistry | None = None,
+        reload: Reload | None = None,
+    ) -> None:
+        """Take what there is."""
+        self.tree = tree
+        self.authority = authority
+        self.logs = logs
+        self.registry = registry
+        self.reload = reload
+        self.commands = Commands(tree)
+        self.events = EventLog(tree)
+        self._reloading = trio.Lock()
+
+    async def reloaded(self, plan_only: bool) -> Json:  # noqa: FBT001 - only handed on
+        """Apply the changed file, one reload after the other; it goes on if nobody waits.
+
+        Raises what ``reload`` raises.
+        """
+        return await Job(lambda: self._reload_in_turn(plan_only)).result()
+
+    async def _reload_in_turn(self, plan_only: bool) -> Json:  # noqa: FBT001 - only handed on
+        if self.reload is None:
+            raise Problem("no-such-resource", "this supervisor has no file to reload")
+        async with self._reloading:
+            return await self.reload(plan_only)
