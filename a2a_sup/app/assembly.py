@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import attrs
 
@@ -16,21 +16,27 @@ from a2a_sup.app.settings import (
     ProcessConfig,
     SupervisorConfig,
 )
+from a2a_sup.children.command import Command
 from a2a_sup.children.logs import LogFiles
 from a2a_sup.children.mcp import mcp_server
 from a2a_sup.children.process import process
+from a2a_sup.children.spawning import CannotRun, check
 from a2a_sup.children.supervisor import supervisor
 from a2a_sup.errors import SpecError
-from a2a_sup.model.spec import ChildSpec
+from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.model.strategy import AutoShutdownWord, StrategyWord
 
+Held: TypeAlias = Callable[[str], bool]
+"""Says whether the child at a path is to be left down, see ``ChildSpec.held``."""
 
-def build(config: Config, *, logs_dir: Path | None) -> ChildSpec:
+
+def build(config: Config, *, logs_dir: Path | None, held: Held | None = None) -> ChildSpec:
     """Return the specification of the tree that ``config`` describes: of its root.
 
     Args:
         config: what the files say.
         logs_dir: where the children's output is kept; None: only its last lines, in memory.
+        held: says which children are not to be started; None: all are.
 
     Raises:
         SpecError: this installation cannot run some of the children: the ``mcp`` extra is
@@ -40,7 +46,36 @@ def build(config: Config, *, logs_dir: Path | None) -> ChildSpec:
     root = _supervisor(config.root, logs_dir, problems)
     if problems:
         raise SpecError(problems)
-    return root
+    return root if held is None else _held_by(held, root)
+
+
+def _held_by(held: Held, spec: ChildSpec) -> ChildSpec:
+    """Return ``spec`` with all that is below it asking ``held`` before it is started."""
+    run = spec.run
+    if isinstance(run, SupervisorSpec):
+        run = attrs.evolve(run, children=[_held_by(held, child) for child in run.children])
+    return attrs.evolve(spec, run=run, held=held)
+
+
+def check_child(config: ChildConfig) -> str | None:
+    """Return why a child could not be started now, such as for want of its program, or None."""
+    if isinstance(config, SupervisorConfig):
+        return None
+    command = Command(
+        config.argv,
+        cwd=config.cwd,
+        env=config.env,
+        inherit_env=config.inherit_env,
+        env_file=config.env_file,
+        user=config.user,
+        group=config.group,
+        limits=config.limits,
+    )
+    try:
+        check(command)
+    except CannotRun as exc:
+        return str(exc)
+    return None
 
 
 def build_child(config: ChildConfig, *, logs_dir: Path | None) -> ChildSpec:

@@ -75,16 +75,25 @@ def main() -> None:
     "output, each line with the child's name (for containers). What FILE says of forwarding "
     "holds besides.",
 )
+@click.option(
+    "--watch", is_flag=True, help="Reload when FILE, or a file that it includes, changes."
+)
+@click.option(
+    "--fresh", is_flag=True, help="Forget what was stopped and scaled in earlier runs by hand."
+)
 def run(
     file: Path,
+    *,
     state_dir: Path | None,
     log_format: str,
     log_level: str,
     output: Literal["files", "stdout", "both"],
+    watch: bool,
+    fresh: bool,
 ) -> NoReturn:
     """Run the tree in FILE until SIGTERM or SIGINT (Ctrl-C).
 
-    The children are stopped in order; a second signal kills them at once.
+    The children are stopped in order; a second signal kills them at once. SIGHUP reloads FILE.
 
     Exit status: 0 after a requested stop, 1 when the tree gave up or could not start, 2 when FILE
     is bad, 70 when a last deadline had to end the program.
@@ -107,6 +116,9 @@ def run(
         log_format="json" if log_format == "json" else "console",
         log_level=log_level.lower(),
         output=output,
+        environ=environ,
+        watch=watch,
+        fresh=fresh,
     )
     try:
         sys.exit(guard(lambda: host.supervise(config, options)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,17 +14,20 @@ import attrs
 import structlog
 import trio
 
-from a2a_sup.app.assembly import build
+from a2a_sup.app.assembly import build, check_child
+from a2a_sup.app.config import read_config
 from a2a_sup.app.deadline import MARGIN, end_program_after, stop_bound
 from a2a_sup.app.log_writer import LogWriter
 from a2a_sup.app.logs import LogFormat, configure_logs
 from a2a_sup.app.narration import Narrator
+from a2a_sup.app.operator import FILE_NAME, OperatorStops
+from a2a_sup.app.reload import Reloader
+from a2a_sup.app.reloading import Reloading
 from a2a_sup.app.settings import Config
 from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
 from a2a_sup.errors import ChildExit
-from a2a_sup.model.spec import ChildSpec
 from a2a_sup.tree.handle import TreeHandle
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -43,6 +47,10 @@ class Options:
         log_format: ``console`` or ``json``.
         log_level: one of ``a2a_sup.app.logs.LEVELS``.
         output: where the output of all children goes: ``files``, ``stdout`` or ``both``.
+        environ: what variables in the files are looked up in when they are read again. It holds
+            the supervisor's own secrets.
+        watch: reload when one of the files changes.
+        fresh: forget what an operator decided before.
     """
 
     file: Path
@@ -50,6 +58,9 @@ class Options:
     log_format: LogFormat
     log_level: str
     output: Output = "files"
+    environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    watch: bool = False
+    fresh: bool = False
 
 
 def block_signals() -> None:
@@ -83,8 +94,11 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         log.error("leftover.survived", pid=pid)
     for skipped in config.skipped:
         log.info("child.skipped", child=skipped.path, because=skipped.reason)
-    spec = build(config, logs_dir=state.logs)
-    tree = TreeHandle(spec)
+    stops = OperatorStops(state.directory / FILE_NAME, fresh=options.fresh)
+    make = partial(build, logs_dir=state.logs, held=stops.is_stopped)
+    tree = TreeHandle(make(config))
+    reloader = Reloader(tree, config, make, check_child)
+    reloading = Reloading(reloader, partial(read_config, options.file, options.environ), stops)
     narrator = Narrator({"file": str(options.file), "state_dir": str(state.directory)})
     with trio.open_signal_receiver(*HANDLED) as signals:
         # Before there is a thread that makes processes: children inherit what it blocks.
@@ -96,13 +110,15 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         async with trio.open_nursery() as nursery:
             # The narrator ends with the tree's events: it tells the last of them too.
             nursery.start_soon(narrator.narrate, tree.events(EVENTS_HELD))
-            listener = await nursery.start(_heed_signals, signals, tree, spec)
+            listener = await nursery.start(_heed_signals, signals, tree, reloading)
+            reloads = await nursery.start(partial(reloading.run, watch=options.watch))
             verdict: ChildExit | None = None
             try:
                 await tree.run()
             except ChildExit as exc:
                 verdict = exc
             listener.cancel()
+            reloads.cancel()
     if verdict is not None:
         log.critical("tree.failed", because=str(verdict))
     status = 0 if verdict is None else 1
@@ -113,7 +129,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
 async def _heed_signals(
     signals: AsyncIterator[int],
     tree: TreeHandle,
-    spec: ChildSpec,
+    reloading: Reloading,
     task_status: trio.TaskStatus[trio.CancelScope],
 ) -> None:
     """Stop the tree at the first stop signal, hurry at the second, end the program at last."""
@@ -124,13 +140,14 @@ async def _heed_signals(
         async for number in signals:
             name = signal.Signals(number).name
             if number == signal.SIGHUP:
-                log.warning("signal.ignored", signal=name, because="there is no reload yet")
+                log.info("signal.reload", signal=name)
+                reloading.request(name)
             elif is_stopping:
                 log.warning("signal.hurry", signal=name)
                 tree.hurry()
             else:
                 is_stopping = True
-                bound = stop_bound(spec)
+                bound = stop_bound(reloading.spec)
                 log.info("signal.stop", signal=name, at_most=bound)
                 last_resort.callback(end_program_after(bound + MARGIN).cancel)
                 tree.stop()

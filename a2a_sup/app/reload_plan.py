@@ -106,7 +106,7 @@ def plan(old: Config, new: Config) -> Plan:
 def partly(old: Config, new: Config, done: Iterable[Step]) -> Config:
     """Return what a tree is after only the steps ``done`` of the plan from old to new were done."""
     root = _mixed("", old.root, new.root, {step.path: step.act for step in done})
-    return Config(root, new.skipped)
+    return Config(root, new.skipped, new.files)
 
 
 def path_of(parent: str, name: str) -> str:

@@ -169,7 +169,9 @@ class Config:
     Attributes:
         root: the tree.
         skipped: the children that are not run.
+        files: the files that it was read from, without symbolic links.
     """
 
     root: SupervisorConfig
     skipped: tuple[Skipped, ...] = ()
+    files: tuple[str, ...] = attrs.field(default=(), eq=False)

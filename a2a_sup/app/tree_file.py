@@ -58,12 +58,14 @@ class TreeReader:
     Attributes:
         problems: the mistakes found.
         skipped: the children that are not run.
+        files: the files that were read, as real paths.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """Take the environment that variables are looked up in."""
         self.problems: list[Problem] = []
         self.skipped: list[Skipped] = []
+        self.files: list[str] = []
         self._environ = environ
 
     def root(self, file: Path) -> SupervisorConfig:
@@ -94,6 +96,7 @@ class TreeReader:
 
     def _document(self, file: Path) -> Value:
         """Return the top level table of a file. Raises Refused if it cannot be read."""
+        self.files.append(os.path.realpath(file))
         folder = file.absolute().parent
         if is_json(file) and folder.name in EDITOR_FOLDERS:
             folder = folder.parent

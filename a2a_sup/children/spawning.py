@@ -132,6 +132,19 @@ def spawn(command: Command, mark: int, stdio: tuple[int, int, int]) -> subproces
     return process
 
 
+def check(command: Command) -> None:
+    """Look whether a program could be started now, as far as that can be seen without doing it.
+
+    Raises:
+        CannotRun: it could not.
+    """
+    cwd = _directory(command.cwd)
+    program = _program(command.argv[0], _environment(command), cwd)
+    identity_of(command)
+    _limiting_shim(command)
+    _check_interpreter(program)
+
+
 # --- environment ----------------------------------------------------------------------------------
 
 

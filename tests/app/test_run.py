@@ -164,16 +164,6 @@ async def test_a_second_signal_does_not_wait_for_the_stop_timeout(
     assert not is_alive(pid)
 
 
-async def test_sighup_is_kept_for_reload_and_stops_nothing(start: Start, tree: Write) -> None:
-    program = await start("run", tree(SLEEP.format("a")))
-    await program.until("tree.started")
-    program.signal(signal.SIGHUP)
-    await program.until("signal.ignored", signal="SIGHUP")
-    assert is_alive(program.pid_of("a"))
-    program.signal(signal.SIGTERM)
-    assert await program.ended() == 0
-
-
 async def test_a_command_that_cannot_be_run_is_never_running_and_others_go_on(
     start: Start, tree: Write
 ) -> None:
