@@ -10,9 +10,10 @@ UV      := uv>=0.9,<1
 N       ?= 20000
 SEED    ?= 1
 MINUTES ?= 20
+GATES   := $(CURDIR)/.venv/manifests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format conformance mutants lock bench soak clean
+.PHONY: help venv run test lint format conformance mutants manifests-test lock bench soak clean
 .DELETE_ON_ERROR:
 
 ifeq ($(VERSION),)
@@ -20,7 +21,7 @@ $(error PYTHON=$(PYTHON) does not run: name a Python, 3.11 or newer)
 endif
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 venv: $(VENV)/.installed ## install the package and its tools into .venv/VERSION
 
@@ -49,6 +50,9 @@ mutants: venv ## put mistakes into the core, one by one: is each found? ARGS="3 
 	tests/system-parts
 	$(BIN)/python -m tests.conformance.mutants $(ARGS)
 
+manifests-test: venv $(GATES)/.installed ## build and check what is in k8s/, and the alerts
+	$(BIN)/pytest tests/k8s --override-ini 'python_files=gate_*.py' $(ARGS)
+
 bench: venv ## measure
 	$(BIN)/python -m bench $(ARGS)
 
@@ -61,6 +65,12 @@ lock: ## pin what pyproject.toml and package.json ask for; ARGS=--upgrade takes 
 	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --extra dev --custom-compile-command 'make lock' --output-file constraints.txt $(ARGS) \
 	    pyproject.toml
+	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --extra mcp --constraint constraints.txt --custom-compile-command 'make lock' \
+	    --output-file constraints-run.txt $(ARGS) pyproject.toml
+	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command 'make lock' --output-file tests/k8s/tools.txt $(ARGS) \
+	    tests/k8s/tools.in
 	npm install --package-lock-only --no-audit --no-fund --prefix tests/npm
 	rm -r .venv/lock
 
@@ -83,6 +93,12 @@ $(VENV)/.pinned: constraints.txt
 $(VENV)/.installed: pyproject.toml $(VENV)/.pinned
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	$(PIP) check
+	@touch $@
+
+$(GATES)/.installed: tests/k8s/tools.txt
+	$(PYTHON) -m venv --clear $(GATES)
+	$(GATES)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $<
+	tests/k8s/system-parts
 	@touch $@
 
 tests/npm/node_modules/.installed: tests/npm/package-lock.json
