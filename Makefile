@@ -21,7 +21,7 @@ $(error PYTHON=$(PYTHON) does not run: name a Python, 3.11 or newer)
 endif
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 venv: $(VENV)/.installed ## install the package and its tools into .venv/VERSION
 
