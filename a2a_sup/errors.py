@@ -153,6 +153,21 @@ class ShutdownExit(ChildExit):
     kind = "shutdown"
 
 
+class CannotListen(ChildExit):
+    """Raised by a service at its start: its address is taken, or its path cannot be used.
+
+    Attributes:
+        place: the address or path.
+    """
+
+    kind = "start_failed"
+
+    def __init__(self, place: str, reason: str, hint: str) -> None:
+        """Name the place, why it cannot be had, and what to do."""
+        self.place = place
+        super().__init__(f"cannot listen on {place}: {reason}; {hint}")
+
+
 class StartFailed(ChildExit):
     """A child did not start: it raised, or ended, or was late, before it acknowledged.
 

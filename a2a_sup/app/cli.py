@@ -8,8 +8,9 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
+import attrs
 import click
 
 from a2a_sup.app.config import build, read_config
@@ -18,11 +19,34 @@ from a2a_sup.app.guardian import guard
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import Config, SupervisorConfig
 from a2a_sup.errors import A2ASupError, SpecError
+from a2a_sup.serve.listen import Address, parse_address
 
 EX_FAILED = 1
 EX_BAD_FILE = 2
 
 FILE = click.Path(path_type=Path)
+
+
+@attrs.frozen
+class ListenAt:
+    """Where an option says to listen; None: nowhere."""
+
+    address: Address | None
+
+
+class Listen(click.ParamType["ListenAt"]):
+    """``HOST:PORT``, or ``off``."""
+
+    name = "address"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ListenAt:
+        """Return what ``value`` names."""
+        try:
+            return ListenAt(parse_address(str(value)))
+        except ValueError as error:
+            self.fail(f"found {str(value)!r:.100}; allowed: {error}", param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,6 +68,15 @@ def main() -> None:
     show_envvar=True,
     help="Where state and the children's output are kept. "
     "Default: a directory of its own for each FILE, in the user's state directory.",
+)
+@click.option(
+    "--http",
+    type=Listen(),
+    metavar="HOST:PORT|off",
+    envvar="A2A_SUP_HTTP",
+    show_envvar=True,
+    help="Where health and metrics are served; port 0: any free one. "
+    "Default: what FILE says, else 127.0.0.1:3000.",
 )
 @click.option(
     "--log-format",
@@ -82,9 +115,10 @@ def main() -> None:
     "--fresh", is_flag=True, help="Forget what was stopped and scaled in earlier runs by hand."
 )
 def run(
-    file: Path,
     *,
+    file: Path,
     state_dir: Path | None,
+    http: ListenAt | None,
     log_format: str,
     log_level: str,
     output: Literal["files", "stdout", "both"],
@@ -106,7 +140,7 @@ def run(
     _fill_standard_streams()
     # The servers that a FILE names are often installed beside this program.
     environ = with_own_scripts(os.environ)
-    config = _read(file, environ)
+    config = _served_as_told(_read(file, environ), http=http)
     host.block_signals()
     os.environ.clear()
     os.environ.update(without_own_secrets(environ))
@@ -140,6 +174,14 @@ def check(file: Path) -> None:
         click.echo(f"{file}: {skipped.path}: not run: {skipped.reason}")
     workers, supervisors = _count(config.root)
     click.echo(f"{file}: good: {workers} to run, under {supervisors} supervisor(s)")
+
+
+def _served_as_told(config: Config, **told: ListenAt | None) -> Config:
+    """Return ``config`` with the addresses that options or the environment gave instead."""
+    given: dict[str, Any] = {
+        name: listen.address for name, listen in told.items() if listen is not None
+    }
+    return attrs.evolve(config, serve=attrs.evolve(config.serve, **given))
 
 
 def _fill_standard_streams() -> None:

@@ -19,15 +19,17 @@ from a2a_sup.app.config import read_config
 from a2a_sup.app.deadline import MARGIN, end_program_after, stop_bound
 from a2a_sup.app.log_writer import LogWriter
 from a2a_sup.app.logs import LogFormat, configure_logs
-from a2a_sup.app.narration import Narrator
+from a2a_sup.app.narration import Narrator, narrate_services
 from a2a_sup.app.operator import FILE_NAME, OperatorStops
 from a2a_sup.app.reload import Reloader
 from a2a_sup.app.reloading import Reloading
+from a2a_sup.app.services import Shown, addresses_of, run_services, services_of
 from a2a_sup.app.settings import Config
 from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
 from a2a_sup.errors import ChildExit
+from a2a_sup.serve.lag import LoopLag
 from a2a_sup.tree.handle import TreeHandle
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -99,22 +101,21 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     tree = TreeHandle(make(config))
     reloader = Reloader(tree, config, make, check_child)
     reloading = Reloading(reloader, partial(read_config, options.file, options.environ), stops)
-    narrator = Narrator({"file": str(options.file), "state_dir": str(state.directory)})
-    with trio.open_signal_receiver(*HANDLED) as signals:
+    with trio.open_signal_receiver(*HANDLED) as signals, LoopLag() as lag:
         # Before there is a thread that makes processes: children inherit what it blocks.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         host = own_processes(state.instance)
         host.logs.everything = Everything(
             forward=options.output != "files", files=options.output != "stdout"
         )
+        shown = Shown(tree=tree, lag=lag, serve=config.serve)
+        about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
-            # The narrator ends with the tree's events: it tells the last of them too.
-            nursery.start_soon(narrator.narrate, tree.events(EVENTS_HELD))
             listener = await nursery.start(_heed_signals, signals, tree, reloading)
             reloads = await nursery.start(partial(reloading.run, watch=options.watch))
             verdict: ChildExit | None = None
             try:
-                await tree.run()
+                await _run_shown(shown, about, nursery)
             except ChildExit as exc:
                 verdict = exc
             listener.cancel()
@@ -124,6 +125,26 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     status = 0 if verdict is None else 1
     log.info("tree.stopped", status=status)
     return status
+
+
+async def _run_shown(shown: Shown, about: dict[str, str], nursery: trio.Nursery) -> None:
+    """Run the tree, with the services around it.
+
+    Raises ChildExit: a service did not start; or what the tree raises.
+    """
+    services = services_of(shown)
+
+    def narrate(beside: TreeHandle) -> None:
+        nursery.start_soon(narrate_services, beside.events(EVENTS_HELD))
+
+    beside: TreeHandle = await nursery.start(run_services, services, narrate)
+    # The narrators end with the events of their trees: they tell the last of them too.
+    narrator = Narrator({**about, **addresses_of(services)})
+    nursery.start_soon(narrator.narrate, shown.tree.events(EVENTS_HELD))
+    try:
+        await shown.tree.run()
+    finally:
+        beside.stop()
 
 
 async def _heed_signals(

@@ -36,6 +36,8 @@ from a2a_sup.errors import SpecError
 from a2a_sup.model.restarts import Backoff, RestartType, WhenExhausted
 from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
+from a2a_sup.serve.health import ReadyPolicy
+from a2a_sup.serve.listen import Address, parse_address
 
 DELAY_LIMIT = 1_000
 """Delays that a backoff may have."""
@@ -288,6 +290,31 @@ SUPERVISOR_KEYS: dict[str, Reader[Any]] = {
     "tags": _TAGS,
 }
 """The keys of a nested supervisor, besides those of :data:`FAMILY_KEYS`."""
+
+# --- what is shown to the outside ----------------------------------------------------------------
+
+
+def address(value: Value) -> Address | None:
+    """Read ``HOST:PORT``, or ``off``."""
+    try:
+        return parse_address(text(value))
+    except ValueError as error:
+        raise value.refused(str(error)) from None
+
+
+def ready(value: Value) -> ReadyPolicy:
+    """Read ``all``, ``any``, or a list of paths of children."""
+    if isinstance(value.raw, list) and value.raw:
+        return list_of(text)(value)
+    if value.raw == "all":
+        return "all"
+    if value.raw == "any":
+        return "any"
+    raise value.refused("all, any, or a list of paths of children")
+
+
+SERVE = table_of({"http": address, "ready": ready, "origins": list_of(text)})
+"""The table ``[serve]``."""
 
 FAMILY_KEYS = ("defaults", "include", "children")
 """The keys of a supervisor that hold its children."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -12,6 +12,8 @@ from a2a_sup.model.reasons import Reason
 from a2a_sup.tree.bus import Subscription
 
 Event = events.Event | events.EventsDropped
+Who = Literal["child", "service"]
+"""Whose path it is: of the user's tree, or of the program's own services."""
 
 QUIET = frozenset(
     {
@@ -95,11 +97,11 @@ _OWN_FIELDS: Mapping[type[Event], Callable[[Any], Mapping[str, Any]]] = {
 }
 
 
-def fields_of(event: Event) -> dict[str, Any]:
+def fields_of(event: Event, who: Who = "child") -> dict[str, Any]:
     """Return what a log line says beside the event's name."""
     if isinstance(event, events.EventsDropped):
         return {"count": event.count}
-    fields: dict[str, Any] = {"child": event.path} if event.path else {}
+    fields: dict[str, Any] = {who: event.path} if event.path else {}
     own = _OWN_FIELDS.get(type(event))
     if own is not None:
         fields |= own(event)
@@ -141,6 +143,16 @@ class Narrator:
     def _remember_pid(self, path: str, details: Mapping[str, Any]) -> None:
         if "pid" in details:
             self._pids[path] = details["pid"]
+
+
+async def narrate_services(subscription: Subscription) -> None:
+    """Write what goes wrong in the tree of the program's own services; the rest at debug level."""
+    log = structlog.get_logger()
+    async for event in subscription:
+        level = level_of(event)
+        name = event.type.replace("child.", "service.")
+        number = _NUMBERS["debug" if level == "info" else level]
+        log.log(number, name, **fields_of(event, "service"))
 
 
 _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -18,6 +18,8 @@ from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.model.restarts import Restart
 from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
+from a2a_sup.serve.health import ReadyPolicy
+from a2a_sup.serve.listen import Address
 
 
 @attrs.frozen
@@ -162,6 +164,24 @@ class Skipped:
     reason: str
 
 
+HTTP_ADDRESS = Address("127.0.0.1", 3000)
+
+
+@attrs.frozen(kw_only=True)
+class ServeConfig:
+    """What the program shows to the outside, and where.
+
+    Attributes:
+        http: where health, metrics and the API are served; None: nowhere.
+        ready: which children have to be ready: ``all``, ``any``, or their paths.
+        origins: hosts, beside addresses and localhost, by which a browser may know the server.
+    """
+
+    http: Address | None = HTTP_ADDRESS
+    ready: ReadyPolicy = "all"
+    origins: tuple[str, ...] = ()
+
+
 @attrs.frozen
 class Config:
     """Everything that one configuration file says, its includes included.
@@ -170,8 +190,10 @@ class Config:
         root: the tree.
         skipped: the children that are not run.
         files: the files that it was read from, without symbolic links.
+        serve: what is shown to the outside.
     """
 
     root: SupervisorConfig
     skipped: tuple[Skipped, ...] = ()
     files: tuple[str, ...] = attrs.field(default=(), eq=False)
+    serve: ServeConfig = ServeConfig()

@@ -19,6 +19,7 @@ from a2a_sup.app.keys import (
     MCP_KEYS,
     PROCESS_KEYS,
     ROOT_KEYS,
+    SERVE,
     SUPERVISOR_KEYS,
     SWITCHES,
     words_of,
@@ -28,6 +29,7 @@ from a2a_sup.app.settings import (
     ChildConfig,
     McpConfig,
     ProcessConfig,
+    ServeConfig,
     Skipped,
     SupervisorConfig,
 )
@@ -59,6 +61,7 @@ class TreeReader:
         problems: the mistakes found.
         skipped: the children that are not run.
         files: the files that were read, as real paths.
+        serve: what is shown to the outside.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -66,6 +69,7 @@ class TreeReader:
         self.problems: list[Problem] = []
         self.skipped: list[Skipped] = []
         self.files: list[str] = []
+        self.serve = ServeConfig()
         self._environ = environ
 
     def root(self, file: Path) -> SupervisorConfig:
@@ -76,8 +80,24 @@ class TreeReader:
         except Refused:
             return defaults.supervisor({"name": ROOT_NAME}, ())
         fields = {"name": ROOT_NAME, **self._root_fields(document)}
-        children = tuple(self._content(document, family.ruled_by(fields), ("supervisor",)))
-        return defaults.supervisor(fields, children)
+        also = ("supervisor", "serve")
+        children = tuple(self._content(document, family.ruled_by(fields), also))
+        root = defaults.supervisor(fields, children)
+        if not is_json(file) and "serve" in document.raw:
+            self._read_serve(document.entry("serve"), root)
+        return root
+
+    def _read_serve(self, holder: Value, root: SupervisorConfig) -> None:
+        try:
+            fields = SERVE(holder)
+        except Refused:
+            return
+        self.serve = ServeConfig(**fields)
+        if isinstance(self.serve.ready, tuple):
+            known = [*_paths(root), *(skipped.path for skipped in self.skipped)]
+            for place, path in zip(holder.entry("ready").items(), self.serve.ready, strict=True):
+                if path not in known:
+                    place.refused(f"paths of children, as pipeline/loader{suggestion(path, known)}")
 
     def _root_fields(self, document: Value) -> Fields:
         if is_json(Path(document.source.name)) or "supervisor" not in document.raw:
@@ -199,6 +219,13 @@ class TreeReader:
         defaults.check_stop_order(entry, fields)
         children = tuple(self._members(entry, family.below(name).ruled_by(fields)))
         return defaults.nested(name, entry, fields, family, children)
+
+
+def _paths(supervisor: SupervisorConfig, above: str = "") -> Iterator[str]:
+    for child in supervisor.children:
+        yield f"{above}{child.name}"
+        if isinstance(child, SupervisorConfig):
+            yield from _paths(child, f"{above}{child.name}/")
 
 
 def _kind(entry: Value) -> str:

@@ -95,6 +95,7 @@ async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
                 "PATH": f"{BIN}:{os.environ['PATH']}",
                 "XDG_STATE_HOME": str(tmp_path / "state"),
                 "A2A_SUP_LOG_FORMAT": "json",
+                "A2A_SUP_HTTP": "127.0.0.1:0",
                 **env,
             },
         )

@@ -194,8 +194,8 @@ def test_commands(mistakes: Mistakes, key: str, written: str, problem: str) -> N
     [
         (
             "[child.api]\ncommand = ['x']",
-            "child: unknown key; did you mean 'children'? (allowed: supervisor, defaults, "
-            "include, children)",
+            "child: unknown key; did you mean 'children'? (allowed: supervisor, serve, "
+            "defaults, include, children)",
         ),
         ("supervisor = 3", "supervisor: found 3; allowed: a table"),
         ("children = []", "children: found an empty list; allowed: a table"),

@@ -1,0 +1,140 @@
+"""The services beside the user's tree: a tree of their own, which takes care of itself.
+
+To add a service, write an async function that takes ``task_status`` and calls
+``task_status.started()`` when it serves, raise :class:`~a2a_sup.errors.CannotListen` before that if
+its address is taken, and name it in :func:`services_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+import structlog
+import trio
+
+from a2a_sup.app.settings import ServeConfig
+from a2a_sup.children.supervisor import supervisor
+from a2a_sup.children.task import task
+from a2a_sup.errors import ChildExit, StartFailed
+from a2a_sup.model.restarts import Backoff, Restart
+from a2a_sup.serve.health import health_routes
+from a2a_sup.serve.http import App, serve_app
+from a2a_sup.serve.lag import LoopLag
+from a2a_sup.serve.listen import Address, Door
+from a2a_sup.serve.site import site
+from a2a_sup.tree.handle import TreeHandle
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+AGAIN = Restart(
+    type="transient",
+    backoff=Backoff.exponential(1.0, cap=30.0, jitter=0.1),
+    intensity=None,
+)
+"""A service that fails is tried again for ever. One that returns has done its work."""
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@attrs.frozen(kw_only=True)
+class Shown:
+    """What the services show, and by which rules.
+
+    Attributes:
+        tree: the user's.
+        lag: what is known of the event loop.
+        serve: the configuration.
+        token: who sends it may change things; None: nobody over TCP.
+    """
+
+    tree: TreeHandle
+    lag: LoopLag
+    serve: ServeConfig
+    token: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen
+class Service:
+    """One service.
+
+    Attributes:
+        name: unique.
+        run: runs it until it is cancelled; takes ``task_status``.
+        door: where it listens.
+    """
+
+    name: str
+    run: Callable[..., Awaitable[object]]
+    door: Door | None = None
+
+
+def services_of(shown: Shown) -> list[Service]:
+    """Return the services that the configuration asks for, in the order of their start."""
+    services = []
+    if shown.serve.http is not None:
+        services.append(_http(shown, shown.serve.http))
+    return services
+
+
+def routes_of(shown: Shown) -> list[BaseRoute]:
+    """Return everything that is served over HTTP."""
+    return [*health_routes(shown.tree.snapshot, shown.lag, shown.serve.ready)]
+
+
+def _http(shown: Shown, address: Address) -> Service:
+    door = Door(address, "give another address with --http HOST:PORT, or --http off")
+    hosts = shown.serve.origins if address.host in LOOPBACK else None
+
+    def make_site() -> App:
+        return site(routes_of(shown), hosts=hosts)
+
+    return Service("http", partial(serve_app, make_site, door), door)
+
+
+def addresses_of(services: Sequence[Service]) -> dict[str, str]:
+    """Return where the services listen, by their names."""
+    return {service.name: service.door.bound for service in services if service.door is not None}
+
+
+async def run_services(
+    services: Sequence[Service],
+    narrate: Callable[[TreeHandle], object],
+    *,
+    task_status: trio.TaskStatus[TreeHandle],
+) -> None:
+    """Run the services until their tree is stopped. What becomes of them ends nothing else.
+
+    Args:
+        services: what to run.
+        narrate: is called with their tree when it has booted, to subscribe to its events.
+        task_status: is given their tree.
+
+    Raises:
+        ChildExit: one of them did not start, as it said it; those before it were stopped.
+    """
+    children = [task(service.name, service.run, restart=AGAIN) for service in services]
+    tree = TreeHandle(supervisor("services", children))
+    is_up = False
+
+    def up() -> None:
+        nonlocal is_up
+        is_up = True
+        narrate(tree)
+        task_status.started(tree)
+
+    try:
+        await tree.run(up)
+    except ChildExit as error:
+        if not is_up:
+            raise _told_by(error) from None
+        structlog.get_logger().error("services.ended", because=str(error))
+
+
+def _told_by(error: ChildExit) -> ChildExit:
+    """Return what the service itself said, if it did: it names the address."""
+    if isinstance(error, StartFailed) and isinstance(error.__cause__, ChildExit):
+        return error.__cause__
+    return error

@@ -1,0 +1,86 @@
+"""The site: routes put together, with what holds for all of them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from a2a_sup.serve.http import App, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+
+def problem(status: int, detail: str = "", **more: object) -> Response:
+    """Return an error as ``application/problem+json`` (RFC 9457)."""
+    from starlette.responses import JSONResponse  # noqa: PLC0415 - only when it serves
+
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    if detail:
+        body["detail"] = detail
+    return JSONResponse({**body, **more}, status, media_type="application/problem+json")
+
+
+def site(routes: Iterable[BaseRoute], *, hosts: Collection[str] | None = None) -> App:
+    """Return the application with these routes.
+
+    Args:
+        routes: in the order in which they are tried.
+        hosts: names, beside IP addresses and localhost, by which a client may call the server;
+            None: any.
+    """
+    from starlette.applications import Starlette  # noqa: PLC0415
+    from starlette.exceptions import HTTPException  # noqa: PLC0415
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker
+        response = problem(error.status_code, error.detail)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def failed(_: Request, error: Exception) -> Response:  # noqa: ARG001 - it is logged
+        return problem(500)
+
+    app = Starlette(
+        routes=list(routes), exception_handlers={HTTPException: refused, Exception: failed}
+    )
+    return app if hosts is None else known_hosts_only(app, hosts)
+
+
+def known_hosts_only(app: App, hosts: Collection[str]) -> App:
+    """Return ``app`` behind a look at the Host header.
+
+    A page of another site can give its own name the address of this server (DNS rebinding), and
+    the browser would let it read what it gets. But the browser tells by which name it came.
+    """
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        host = _host_of(scope)
+        if _is_address(host) or host == "localhost" or host in hosts:
+            await app(scope, receive, send)
+        else:
+            detail = f"this server is not known as {host!r:.100}; see origins in [serve]"
+            await problem(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
+
+    return guarded
+
+
+def _host_of(scope: Scope) -> str:
+    """Return the name in the Host header, in small letters, without the port."""
+    header = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    text: str = header.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == ""  # HTTP/1.0: no browser
+    return True
