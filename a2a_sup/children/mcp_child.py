@@ -86,7 +86,10 @@ async def run_server(server: MCPCommand, context: ChildContext) -> None:
                 failure = None
                 status = child.status
             else:
+                server = latest(server, context)
+                child.command = server.command
                 status = await _end(server, child)
+        server = latest(server, context)
         context.report(exit_status=status)
         if child.survivors:
             context.report(survivors=sorted(child.survivors))
@@ -94,6 +97,13 @@ async def run_server(server: MCPCommand, context: ChildContext) -> None:
         if verdict is not None:
             context.report(last_output=last_output_of(log, begin))
             raise verdict
+
+
+def latest(server: MCPCommand, context: ChildContext) -> MCPCommand:
+    """Return the server as the child's specification has it now; ``server`` if it has none."""
+    run = context.spec.run
+    given = run.args[0] if isinstance(run, partial) and run.args else None
+    return given if isinstance(given, MCPCommand) else server
 
 
 async def _talk(

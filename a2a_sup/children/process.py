@@ -202,7 +202,8 @@ async def _run(
         async with running(command, log, stdio=stdio_of(logs)) as child:
             context.report(pid=child.pid)
             context.started(child.pid)
-            status = await _until_end_or_stop(child, stop, ear)
+            status = await _until_end_or_stop(child, context, stop, ear)
+        command = latest(command, context)
         context.report(exit_status=status)
         if child.survivors:
             context.report(survivors=sorted(child.survivors))
@@ -213,9 +214,12 @@ async def _run(
         raise ProcessExited(status, last_output)
 
 
-async def _until_end_or_stop(child: RunningProcess, stop: StopRequest, ear: Listener | None) -> int:
+async def _until_end_or_stop(
+    child: RunningProcess, context: ChildContext, stop: StopRequest, ear: Listener | None
+) -> int:
     async def stop_on_request() -> None:
         await stop.wait()
+        child.command = latest(child.command, context)
         await child.stop()
 
     async with trio.open_nursery() as nursery:
@@ -225,6 +229,16 @@ async def _until_end_or_stop(child: RunningProcess, stop: StopRequest, ear: List
         status = await child.wait()
         nursery.cancel_scope.cancel()
     return status
+
+
+def latest(command: Command, context: ChildContext) -> Command:
+    """Return the command as the child's specification has it now; ``command`` if it has none.
+
+    How a process is to be stopped, and what counts as success, may have changed while it ran.
+    """
+    run = context.spec.run
+    given = run.args[0] if isinstance(run, partial) and run.args else None
+    return given if isinstance(given, Command) else command
 
 
 def stdio_of(logs: LogFiles | None) -> Stdio:

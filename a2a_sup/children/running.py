@@ -37,6 +37,7 @@ class RunningProcess:
         status: how it ended, as in :mod:`subprocess` (negative: by that signal); None: it has not.
         stdin: what it reads, under ``streams``.
         stdout: what it writes, under ``streams``.
+        command: what it was made by; how to stop it may be changed while it runs.
         survivors: pids that could not be killed after its end.
     """
 
@@ -56,7 +57,7 @@ class RunningProcess:
         self.stdin = ends.stdin
         self.stdout = ends.stdout
         self.survivors = frozenset[int]()
-        self._command = command
+        self.command = command
         self._process = process
         self._handle = os.pidfd_open(process.pid)
         self._ended = trio.Event()
@@ -71,10 +72,10 @@ class RunningProcess:
 
     async def stop(self) -> int:
         """Ask it to stop, kill it when its time is over, and return its status."""
-        self.signal(self._command.stop_signal)
+        self.signal(self.command.stop_signal)
         # One that was suspended could not heed the request.
         self.signal(signal.SIGCONT)
-        with trio.move_on_after(self._command.stop_timeout):
+        with trio.move_on_after(self.command.stop_timeout):
             return await self.wait()
         self.kill()
         return await self.wait()

@@ -48,6 +48,10 @@ class ChildContext(Protocol):
     def number(self) -> int:
         """The incarnation: 1 for the first start, and one more with each."""
 
+    @property
+    def spec(self) -> ChildSpec:
+        """The child's specification as it is now: an update may have changed it."""
+
     def started(self, value: object = None) -> None:
         """Acknowledge the start: ``start_child`` returns now, the next sibling starts now.
 

@@ -17,7 +17,7 @@ import trio
 from a2a_sup.errors import IgnoreStart
 from a2a_sup.model.events import Event
 from a2a_sup.model.reasons import NORMAL, SHUTDOWN, Reason, ReasonKind, reason_of
-from a2a_sup.model.spec import ChildFunction, Shutdown, StopRequest
+from a2a_sup.model.spec import ChildFunction, ChildSpec, Shutdown, StopRequest
 
 if TYPE_CHECKING:
     from a2a_sup.tree.calls import Request
@@ -145,6 +145,11 @@ class Incarnation:
     def path(self) -> str:
         """The child's path from the root."""
         return self.record.path
+
+    @property
+    def spec(self) -> ChildSpec:
+        """The child's specification as it is now."""
+        return self.record.spec
 
     def started(self, value: object = None) -> None:
         """Acknowledge the start. Raises RuntimeError the second time."""

@@ -20,12 +20,14 @@ from a2a_sup.children.command import Command
 from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.process import ProcessExited, run_command
 from a2a_sup.children.state import state_directory
+from a2a_sup.children.task import task
 
 
 class Context:
     """As little of a ChildContext as a process needs."""
 
     number = 1
+    spec = task("fake", trio.sleep_forever)
 
     def __init__(self, path: str, stop: trio.Event) -> None:
         self.path = path

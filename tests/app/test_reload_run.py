@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 Start = Callable[..., Awaitable[Any]]
 
@@ -29,6 +31,12 @@ def write(path: Path, text: str) -> None:
 
 def command_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    with trio.fail_after(seconds):
+        while not condition():
+            await trio.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:
@@ -134,3 +142,29 @@ async def test_what_an_operator_stopped_stays_down_over_reloads_and_runs(
     assert await program.ended() == 0
     again = await start("run", file, "--state-dir", state, "--fresh")
     await again.until("child.started", child="b")
+
+
+POLITE = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: (pathlib.Path(sys.argv[1], "asked").touch(), sys.exit(7)))
+pathlib.Path(sys.argv[1], "set").touch()
+time.sleep(1000)
+"""
+
+
+async def test_how_a_running_process_is_stopped_changes_under_it(
+    start: Start, file: Path, tmp_path: Path
+) -> None:
+    child = f"[children.a]\ncommand = [{sys.executable!r}, '-c', '''{POLITE}''', '{tmp_path}']\n"
+    write(file, child)
+    program = await start("run", file)
+    await program.until("tree.started")
+    await eventually((tmp_path / "set").exists)
+    write(file, f"{child}stop_signal = 'USR1'\nsuccess_exit_codes = [7]\n")
+    program.signal(signal.SIGHUP)
+    await program.until("reload.done")
+    program.signal(signal.SIGTERM)
+    assert await program.ended() == 0
+    assert (tmp_path / "asked").exists()
+    assert len(program.told("child.started")) == 1
+    assert program.told("child.stopped")[0]["reason"].startswith("shutdown")

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import trio
 
+from a2a_sup.children.task import task
+
 
 class FakeContext:
     """Records what a child says, and can ask it to stop."""
 
     number = 1
+    spec = task("fake", trio.sleep_forever)
 
     def __init__(self, path: str = "tests/child") -> None:
         self.path = path

@@ -20,6 +20,7 @@ from a2a_sup.children.command import Command
 from a2a_sup.children.hygiene import current_host, own_processes
 from a2a_sup.children.marks import new_instance
 from a2a_sup.children.process import ProcessExited, run_command
+from a2a_sup.children.task import task
 
 ORPHAN = "import os, sys, time\nif os.fork(): sys.exit(int(sys.argv[1]))\nos.setsid()\n"
 HOPPER = """
@@ -42,6 +43,7 @@ class Context:
     """As little of a ChildContext as a process needs."""
 
     number = 1
+    spec = task("fake", trio.sleep_forever)
 
     def __init__(self, path: str) -> None:
         self.path = path
