@@ -19,6 +19,7 @@ from importlib.metadata import version
 import trio
 
 from bench import embedded, processes, tasks
+from bench import reload as changes
 from bench.peers import compare
 from bench.report import head, row, write
 
@@ -126,6 +127,14 @@ def program() -> None:
     row("200 idle: resident with the guardian, MB", f"{resident:.1f}", bound="< 60")
 
 
+def reload() -> None:
+    """A changed file, applied to many processes."""
+    found = [changes.one_change(1_000) for _ in range(3)]
+    taken = statistics.median(seconds for seconds, _ in found)
+    row("reload of 1,000 processes, one changed, s", f"{taken:.2f}", bound="< 1")
+    row("processes that it started", str(max(count for _, count in found)), bound="1")
+
+
 def peers() -> None:
     """Other process managers at the same work; the ratio is theirs to ours."""
     for measure in (
@@ -141,7 +150,8 @@ def peers() -> None:
 
 
 MEASURES: dict[str, Callable[[], None]] = {
-    function.__name__: function for function in (restart, parked, replace, capture, program, peers)
+    function.__name__: function
+    for function in (restart, parked, replace, capture, program, reload, peers)
 }
 
 

@@ -43,6 +43,10 @@ class Program:
                     return found
         raise RuntimeError(f"the program ended before it said {event} {count} times")
 
+    def rest(self, event: str) -> list[dict[str, Any]]:
+        """Read the log to its end; return the lines that say ``event``."""
+        return [said for said in map(json.loads, self._log) if said["event"] == event]
+
     def supervisor(self) -> int:
         """Return the pid of the supervisor: the guardian's only child."""
         pid = self.process.pid
