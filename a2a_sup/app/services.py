@@ -24,6 +24,7 @@ from a2a_sup.serve.health import health_routes
 from a2a_sup.serve.http import App, serve_app
 from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.listen import Address, Door
+from a2a_sup.serve.page import page_routes
 from a2a_sup.serve.site import site
 from a2a_sup.tree.handle import TreeHandle
 
@@ -73,23 +74,37 @@ class Service:
 
 def services_of(shown: Shown) -> list[Service]:
     """Return the services that the configuration asks for, in the order of their start."""
-    services = []
+    services: list[Service] = []
     if shown.serve.http is not None:
-        services.append(_http(shown, shown.serve.http))
+        services.append(_http(shown, shown.serve.http, services))
     return services
 
 
-def routes_of(shown: Shown) -> list[BaseRoute]:
-    """Return everything that is served over HTTP."""
-    return [*health_routes(shown.tree.snapshot, shown.lag, shown.serve.ready)]
+def routes_of(shown: Shown, services: Sequence[Service]) -> list[BaseRoute]:
+    """Return everything that is served over HTTP.
+
+    Args:
+        shown: what is shown.
+        services: all of them; the page looks up where the dashboard is.
+    """
+    return [
+        *health_routes(shown.tree.snapshot, shown.lag, shown.serve.ready),
+        *page_routes(lambda: port_of(services, "dashboard")),
+    ]
 
 
-def _http(shown: Shown, address: Address) -> Service:
+def port_of(services: Sequence[Service], name: str) -> int | None:
+    """Return the port where a service listens now; None: it does not."""
+    bound = addresses_of(services).get(name)
+    return int(bound.rpartition(":")[2]) if bound else None
+
+
+def _http(shown: Shown, address: Address, services: Sequence[Service]) -> Service:
     door = Door(address, "give another address with --http HOST:PORT, or --http off")
     hosts = shown.serve.origins if address.host in LOOPBACK else None
 
     def make_site() -> App:
-        return site(routes_of(shown), hosts=hosts)
+        return site(routes_of(shown, services), hosts=hosts)
 
     return Service("http", partial(serve_app, make_site, door), door)
 

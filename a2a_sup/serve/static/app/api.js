@@ -50,6 +50,13 @@ export async function command(path, action) {
   if (!reply.ok) throw await problemOf(reply);
 }
 
+/** The last events, oldest first. Throws ApiError or TypeError. */
+export async function lastEvents(number) {
+  const reply = await fetch(`api/v1/events?follow=0&last=${number}`, { headers: authority() });
+  if (!reply.ok) throw await problemOf(reply);
+  return (await reply.json()).events;
+}
+
 /**
  * Follows what a child prints: calls `on` with lists of lines, until the signal aborts or the
  * server ends the stream. Throws ApiError or TypeError.
@@ -72,26 +79,16 @@ export async function followLog(path, lines, signal, on) {
   }
 }
 
-// One server-sent event; its data is a line, a list of lines, or {"line"} or {"lines"}.
+// One server-sent event has one line of output; comments keep the connection alive.
 function linesOf(block) {
   const data = block
     .split("\n")
     .filter((field) => field.startsWith("data:"))
     .map((field) => field.slice(5).replace(/^ /, ""));
-  if (!data.length) return [];
-  const text = data.join("\n");
-  let value;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return [text];
-  }
-  if (Array.isArray(value)) return value.map(lineOf);
-  if (Array.isArray(value?.lines)) return value.lines.map(lineOf);
-  return [lineOf(value)];
+  return data.length ? [lineOf(JSON.parse(data.join("\n")))] : [];
 }
 
 function lineOf(value) {
-  if (typeof value === "string") return value;
-  return String(value?.line ?? value?.text ?? JSON.stringify(value));
+  if (value?.dropped_bytes) return `[${value.dropped_bytes} bytes were not shown: too fast]`;
+  return String(value?.text ?? JSON.stringify(value));
 }

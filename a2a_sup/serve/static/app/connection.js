@@ -13,6 +13,10 @@ export function dashboardUrl(content, page = location) {
   return `${scheme}://${page.hostname}:${content}/`;
 }
 
+// The only place in a handshake where a page can put a token, beside the URL, which is logged.
+const protocols = (token) =>
+  token && /^[\w!#$%&'*+.^`|~-]+$/.test(token) ? ["a2a-sup", `token.${token}`] : [];
+
 export class Connection {
   #socket = null;
   #wait = FIRST_WAIT;
@@ -22,16 +26,18 @@ export class Connection {
   /**
    * `on.frame(type, data, timestamp)` for each message, `on.open()` when there is a connection,
    * `on.lost(retryAt)` whenever there is none: the browser's time of the next attempt, in ms.
+   * `token()` is asked for the token, or null, for each attempt.
    */
-  constructor(url, on) {
+  constructor(url, on, token) {
     this.url = url;
     this.on = on;
+    this.token = token;
   }
 
   open() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    const socket = new WebSocket(this.url);
+    const socket = new WebSocket(this.url, protocols(this.token()));
     this.#socket = socket;
     const ifCurrent = (act) => (event) => {
       if (this.#socket === socket) act(event);

@@ -15,7 +15,7 @@ const TABS = [
 const SHOWN_APART = new Set(["pid", "server", "tools", "tool_count", "protocol", "era"]);
 const DOWN = new Set(["stopped", "finished", "failed"]);
 
-export function Details({ store, child, tab, onTab, onClose, onGo, onCommand }) {
+export function Details({ store, child, tab, onTab, onClose, onGo, onCommand, onToken }) {
   return html`<section class="panel" aria-label=${`Details of ${child.path}`}>
     <header class="panel-head">
       <div class="crumbs"><${Crumbs} path=${child.path} onGo=${onGo} /></div>
@@ -34,7 +34,7 @@ export function Details({ store, child, tab, onTab, onClose, onGo, onCommand }) 
       <${Tabs} tabs=${TABS} current=${tab} onSelect=${onTab} label="About this child" />
     </header>
     ${tab === "about" && html`<${About} store=${store} child=${child} />`}
-    ${tab === "log" && html`<${Log} key=${child.path} path=${child.path} />`}
+    ${tab === "log" && html`<${Log} key=${child.path} path=${child.path} onToken=${onToken} />`}
     ${tab === "events" && html`<${Timeline} key=${child.path} path=${child.path} onGo=${onGo} />`}
   </section>`;
 }

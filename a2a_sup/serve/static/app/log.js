@@ -73,13 +73,13 @@ const rest = (milliseconds, signal) =>
     });
   });
 
-export function Log({ path }) {
+export function Log({ path, onToken }) {
   const ref = useRef(null);
   const tail = useRef(null);
   const [isPaused, setPaused] = useState(false);
   const [wraps, setWraps] = useState(true);
   const [held, setHeld] = useState(0);
-  const [trouble, setTrouble] = useState("");
+  const [trouble, setTrouble] = useState(null);
 
   useEffect(() => {
     const end = new AbortController();
@@ -95,12 +95,12 @@ export function Log({ path }) {
             // A new stream begins with the last lines again: they take the place of the old ones.
             if (isFirst) tail.current.clear();
             isFirst = false;
-            setTrouble("");
+            setTrouble(null);
             tail.current.add(lines);
           });
         } catch (error) {
           if (signal.aborted) return;
-          setTrouble(error instanceof ApiError ? error.message : "No answer from the server.");
+          setTrouble(error instanceof ApiError ? error : new ApiError(0, "No answer from the server."));
         }
         await rest(AGAIN, signal);
       }
@@ -118,7 +118,8 @@ export function Log({ path }) {
       <button onClick=${() => tail.current.clear()}>Clear</button>
       <span class="muted grow">${isPaused && held > 0 ? `${held} new lines are waiting` : ""}</span>
     </div>
-    ${trouble && html`<p class="trouble" role="status">${trouble}</p>`}
+    ${trouble && html`<p class="trouble" role="status">${trouble.message}
+      ${trouble.status === 401 && html` <button onClick=${onToken}>Enter a token</button>`}</p>`}
     <div class=${`log ${wraps ? "wraps" : ""}`} ref=${ref} tabindex="0" role="log" aria-live="off" aria-label=${`Output of ${path}`}></div>
   </div>`;
 }

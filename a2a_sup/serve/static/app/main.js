@@ -11,7 +11,7 @@ import { Glyph, STATE_WORDS, stateIcon, unhealthyIcon } from "./icons.js";
 import { STATES } from "./model.js";
 import { Since, Tabs } from "./parts.js";
 import { visibleRows } from "./rows.js";
-import { connect, retryNow, useStore } from "./store.js";
+import { connect, recall, retryNow, useStore } from "./store.js";
 import { Timeline } from "./timeline.js";
 import { TreeGrid } from "./treegrid.js";
 
@@ -122,20 +122,20 @@ function App() {
       note("good", `${path} was ${DONE[action]}.`);
     } catch (error) {
       const text = error instanceof ApiError ? error.message : "No answer from the server.";
-      if (error.status === 401 || error.status === 403) {
+      if (error.status === 401) {
         setDialog({ kind: "token", why: text, then: { action, path } });
       } else note("bad", `${path} was not ${DONE[action]}. ${text}`);
     }
   };
   const takeToken = (token) => {
     setToken(token);
+    retryNow();
+    recall();
     const { then } = dialog;
     setDialog(null);
     if (token && then) act(then.action, then.path);
   };
-  const ask = (action) =>
-    getToken() ? setDialog({ kind: "confirm", action, path: selected })
-      : setDialog({ kind: "token", confirm: { action, path: selected } });
+  const ask = (action) => setDialog({ kind: "confirm", action, path: selected });
 
   useEffect(() => {
     const press = (event) => {
@@ -164,7 +164,7 @@ function App() {
   return html`<div class=${`app ${isStale ? "stale" : ""} ${sheet ? "with-sheet" : ""}`}>
     <${Header} store=${store} states=${states} onState=${toggleState} onKey=${() => setDialog({ kind: "token" })}
       onPanel=${() => { if (sheet) close(); else setSheet(true); }} />
-    ${(isStale || (connection.phase === "connecting" && connection.lostAt)) && html`<${Lost} connection=${connection} />`}
+    ${(isStale || (connection.phase === "connecting" && connection.lostAt)) && html`<${Lost} connection=${connection} onToken=${() => setDialog({ kind: "token", why: "" })} />`}
     <main>
       <section class="tree-pane" aria-label="Tree">
         <div class="bar">
@@ -193,7 +193,8 @@ function App() {
       </section>
       <aside>
         ${child
-          ? html`<${Details} store=${store} child=${child} tab=${tab} onTab=${setTab} onClose=${close} onGo=${open} onCommand=${ask} />`
+          ? html`<${Details} store=${store} child=${child} tab=${tab} onTab=${setTab} onClose=${close} onGo=${open} onCommand=${ask}
+              onToken=${() => setDialog({ kind: "token" })} />`
           : html`<section class="panel" aria-label="Overview">
               <header class="panel-head">
                 ${selected !== null && html`<p class="trouble">${selected} is not in the tree now.</p>`}
@@ -208,11 +209,7 @@ function App() {
     ${dialog?.kind === "confirm" && html`<${Confirm} action=${dialog.action} path=${dialog.path}
       onYes=${() => act(dialog.action, dialog.path)} onClose=${() => setDialog(null)} />`}
     ${dialog?.kind === "token" && html`<${TokenDialog} why=${dialog.why} hasToken=${getToken() !== null}
-      onToken=${(token) => {
-        const { confirm } = dialog;
-        takeToken(token);
-        if (token && confirm) setDialog({ kind: "confirm", ...confirm });
-      }} onClose=${() => setDialog(null)} />`}
+      onToken=${takeToken} onClose=${() => setDialog(null)} />`}
     <${Notes} notes=${notes} onDismiss=${dismiss} />
   </div>`;
 }
@@ -271,7 +268,7 @@ function Theme() {
     <${Glyph} name=${theme === "dark" ? "sun" : "moon"} /></button>`;
 }
 
-function Lost({ connection }) {
+function Lost({ connection, onToken }) {
   useNow(200);
   const left = connection.retryAt === null ? null : (connection.retryAt - Date.now()) / 1000;
   const ago = (Date.now() - connection.lostAt) / 1000;
@@ -280,6 +277,7 @@ function Lost({ connection }) {
     <b>${was ? `Connection lost ${elapsed(ago)} ago.` : "The dashboard does not answer."}</b>
     ${was && html` <span>What you see is how it was at ${timeOfDay(connection.lostAt / 1000)}.</span>`}
     <span class="num" aria-hidden="true">${left === null ? "" : left > 0 ? `Next try in ${duration(left)}.` : "Trying now."}</span>
+    ${!was && html`<button onClick=${onToken}>Enter a token</button>`}
     <button onClick=${retryNow}>Try now</button>
   </div>`;
 }

@@ -3,6 +3,7 @@
 export const ROOT = "";
 const RESTARTS_KEPT = 200;
 const HISTORY_SECONDS = 600;
+const RECALL_SECONDS = 10; // a restart is told when its backoff begins, and counted when it is over
 
 /** What a state asks of whoever looks: 0 nothing, 3 and above is a problem. */
 const ATTENTION = {
@@ -133,6 +134,13 @@ export class Tree {
   #noteRestarts(child, old, at) {
     if (old === undefined || child.restarts <= old.restarts) return;
     for (let n = old.restarts; n < child.restarts; n++) this.noteRestart(child.path, at);
+  }
+
+  /** Notes a restart from before this page was opened, unless it is known. */
+  recallRestart(path, at) {
+    const known = this.restarts.get(path);
+    if (known?.some((time) => Math.abs(time - at) < RECALL_SECONDS)) return;
+    this.noteRestart(path, at);
   }
 
   noteRestart(path, at) {

@@ -1,10 +1,12 @@
 // What the page knows. Components listen to topics; a topic is told at most once per frame.
+import { getToken, lastEvents } from "./api.js";
 import { freeze, heard, thaw } from "./clock.js";
 import { Connection, dashboardUrl } from "./connection.js";
 import { useEffect, useState } from "./html.js";
 import { Tree } from "./model.js";
 
 const EVENTS_KEPT = 3000;
+const EVENTS_RECALLED = 1000;
 const SAMPLES_KEPT = 720; // an hour, at one in 5 s
 const POLL = 2000;
 
@@ -88,7 +90,6 @@ function askAgents() {
 }
 
 function addEvents(events) {
-  // After a new start of the server the numbers begin again: what was before is another story.
   let last = store.events.at(-1)?.seq ?? 0;
   for (const event of events) {
     if (event.type === "events.dropped") store.dropped += event.count;
@@ -97,8 +98,30 @@ function addEvents(events) {
       last = event.seq;
     }
   }
+  limitEvents();
+}
+
+function limitEvents() {
   if (store.events.length > EVENTS_KEPT) store.events.splice(0, store.events.length - EVENTS_KEPT);
   touch("events");
+}
+
+/** Asks what happened before, as far as the server keeps it and tells it to this page. */
+export async function recall() {
+  let before;
+  try {
+    before = (await lastEvents(EVENTS_RECALLED)).filter((event) => event.seq !== undefined);
+  } catch {
+    return; // The page does without.
+  }
+  const first = store.events[0]?.seq ?? Infinity;
+  before = before.filter((event) => event.seq < first);
+  store.events = [...before, ...store.events];
+  for (const event of before) {
+    if (event.type === "child.backing_off") store.tree.recallRestart(event.path, event.wall_time);
+  }
+  limitEvents();
+  touch("tree");
 }
 
 function opened() {
@@ -109,6 +132,7 @@ function opened() {
   for (const question of ["request_tree", "request_events", "request_agents"]) {
     connection.ask(question);
   }
+  recall();
   touch("connection");
   touch("events");
 }
@@ -145,6 +169,7 @@ async function poll() {
     const { tree, ...rest } = asSnapshot(await reply.json());
     thaw();
     take["tree:snapshot"]({ ...rest, tree });
+    recall();
     store.connection = { phase: "polling", lostAt: null, retryAt: null };
     touch("connection");
   } catch {
@@ -168,7 +193,7 @@ export function connect() {
     return;
   }
   const frame = (type, data, timestamp) => Object.hasOwn(take, type) && take[type](data, timestamp);
-  connection = new Connection(url, { frame, open: opened, lost });
+  connection = new Connection(url, { frame, open: opened, lost }, getToken);
   connection.open();
   for (const type of ["online", "focus"]) addEventListener(type, () => connection.retry());
 }

@@ -1,10 +1,10 @@
 // The tree: only the rows in sight are in the document, so thousands cost no more than forty.
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { Glyph, HealthMark, StateMark } from "./icons.js";
 import { parentOf, ROOT } from "./model.js";
 import { Sparkline, Tags, TimeCell, isBenign, remarkOf } from "./parts.js";
 
-const BEYOND = 8; // rows kept above and below those in sight
+const BEYOND = 5; // rows kept above and below those in sight
 const COLUMNS = ["Name", "State", "Health", "Restarts", "Uptime", "Pid", "Why"];
 
 /** The height of a row, as the style sheet has it for this width. */
@@ -16,15 +16,17 @@ function useViewport(ref) {
   useLayoutEffect(() => {
     const element = ref.current;
     let asked = false;
-    const measure = () => {
-      asked = false;
+    const measure = () =>
       setPort({ top: element.scrollTop, height: element.clientHeight, row: rowHeight(element) });
+    const scrolled = () => {
+      asked = false;
+      setPort((port) => ({ ...port, top: element.scrollTop }));
     };
     const soon = () => {
-      if (!asked) requestAnimationFrame(measure);
+      if (!asked) requestAnimationFrame(scrolled);
       asked = true;
     };
-    const watch = new ResizeObserver(soon);
+    const watch = new ResizeObserver(measure);
     watch.observe(element);
     element.addEventListener("scroll", soon, { passive: true });
     measure();
@@ -85,8 +87,12 @@ export function TreeGrid({ tree, rows, cursor, selected, onCursor, onOpen, onTog
   const first = Math.max(0, Math.floor(top / size) - BEYOND);
   const last = Math.min(rows.length, Math.ceil((top + height) / size) + BEYOND);
   const inSight = rows.slice(first, last);
+  // What scrolls out of sight is used again for what scrolls in: changing text is cheaper than
+  // making elements.
+  const inRange = (place) => place >= first && place < last;
+  const slots = Math.ceil(height / size) + 2 * BEYOND + 1;
   // The row of the cursor is always there: the screen reader is told its id.
-  if (at >= 0 && (at < first || at >= last)) inSight.push(rows[at]);
+  if (at >= 0 && !inRange(at)) inSight.push(rows[at]);
   const places = new Map(inSight.map((row, i) => [row, first + i]));
   if (at >= 0) places.set(rows[at], at);
 
@@ -98,7 +104,7 @@ export function TreeGrid({ tree, rows, cursor, selected, onCursor, onOpen, onTog
     </div>
     <div class="body" role="rowgroup" style=${{ height: `${rows.length * size}px` }}>
       ${inSight.map(
-        (row) => html`<${Row} key=${row.path} row=${row} place=${places.get(row)} size=${size} tree=${tree}
+        (row) => html`<${Row} key=${inRange(places.get(row)) ? places.get(row) % slots : "cursor"} row=${row} place=${places.get(row)} size=${size} tree=${tree}
           isCursor=${row.path === cursor} isSelected=${row.path === selected}
           onOpen=${onOpen} onToggle=${onToggle} />`,
       )}
@@ -106,7 +112,19 @@ export function TreeGrid({ tree, rows, cursor, selected, onCursor, onOpen, onTog
   </div>`;
 }
 
-function Row({ row, place, size, tree, isCursor, isSelected, onOpen, onToggle }) {
+function Row(props) {
+  const { row, place, size, tree, isCursor, isSelected } = props;
+  const { child, depth, isOpen, problems, isContext, position, siblings } = row;
+  const call = useRef(null);
+  call.current = props;
+  // The same element as before is not looked at again: a scroll costs what comes into sight.
+  return useMemo(
+    () => rowOf(row, place, size, tree, isCursor, isSelected, call),
+    [child, depth, isOpen, problems, isContext, position, siblings, place, size, tree, isCursor, isSelected],
+  );
+}
+
+function rowOf(row, place, size, tree, isCursor, isSelected, call) {
   const { child, depth, isOpen, problems } = row;
   const remark = remarkOf(child);
   const reason = child.last_reason;
@@ -120,13 +138,13 @@ function Row({ row, place, size, tree, isCursor, isSelected, onOpen, onToggle })
   ];
   const toggle = (event) => {
     event.stopPropagation();
-    onToggle(row.path);
+    call.current.onToggle(row.path);
   };
   return html`<div class=${classes.filter(Boolean).join(" ")} role="row" id=${`row-${place}`}
       style=${{ transform: `translateY(${place * size}px)`, "--depth": depth - 1 }}
       aria-rowindex=${place + 2} aria-level=${depth} aria-posinset=${row.position} aria-setsize=${row.siblings}
       aria-expanded=${isOpen === null ? undefined : String(isOpen)} aria-selected=${isSelected ? "true" : "false"}
-      onClick=${() => onOpen(row.path)} data-path=${row.path}>
+      onClick=${() => call.current.onOpen(row.path)} data-path=${row.path}>
     <span class="c0" role="gridcell">
       ${isOpen === null
         ? html`<span class="twisty"></span>`
@@ -141,7 +159,7 @@ function Row({ row, place, size, tree, isCursor, isSelected, onOpen, onToggle })
     <span class="c2" role="gridcell"><${HealthMark} child=${child} /></span>
     <span class="c3" role="gridcell">
       <span class=${`num ${child.restarts ? "" : "muted"}`}>${child.restarts}</span>
-      <${Sparkline} tree=${tree} path=${child.path} />
+      ${(child.restarts > 0 || tree.restarts.has(child.path)) && html`<${Sparkline} tree=${tree} path=${child.path} />`}
     </span>
     <span class="c4" role="gridcell"><${TimeCell} child=${child} /></span>
     <span class="c5 num" role="gridcell">${child.state === "running" ? child.details.pid : ""}</span>
