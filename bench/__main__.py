@@ -7,6 +7,7 @@ run, one after the other and several times. Medians; the ratio is what to look a
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import platform
 import statistics
@@ -18,7 +19,7 @@ from importlib.metadata import version
 
 import trio
 
-from bench import embedded, processes, tasks
+from bench import embedded, growth, processes, tasks
 from bench import reload as changes
 from bench.peers import compare
 from bench.report import head, row, write
@@ -135,6 +136,37 @@ def reload() -> None:
     row("processes that it started", str(max(count for _, count in found)), bound="1")
 
 
+def growing() -> None:
+    """The exponents: 0 is flat, 1 is linear."""
+    for what, measure, aim in (
+        ("start and stop of a tree", growth.boot_and_stop, "<= 1.1"),
+        ("group restart", growth.group_restart, "<= 1.1"),
+        ("restart of one of many", growth.single_restart, "flat"),
+        ("a look at one changed child of many", growth.look_at_one, "flat"),
+        ("a snapshot after one change", growth.look_at_all, "<= 1.1"),
+    ):
+        costs = [trio.run(measure, size) for size in growth.SIZES]
+        slope = growth.exponent(growth.SIZES, costs)
+        row(f"{what}, 10,000 beside 100, CPU ms", *(f"{cost * 1e3:.3f}" for cost in costs[::-2]))
+        row("  exponent over 100, 1,000, 10,000", f"{slope:.2f}", bound=aim)
+
+
+def held() -> None:
+    """The longest time that nothing else ran: Python's garbage collector adds its own."""
+    gc.collect()
+    with_collector = trio.run(growth.holds, 10_000)
+    gc.disable()
+    without = trio.run(growth.holds, 10_000)
+    gc.enable()
+    for what, longest in without.items():
+        row(
+            f"loop held, ms, {what}",
+            f"{longest * 1e3:.1f}",
+            f"{with_collector[what] * 1e3:.1f}",
+            bound="<= 20; beside it: with the garbage collector on",
+        )
+
+
 def peers() -> None:
     """Other process managers at the same work; the ratio is theirs to ours."""
     for measure in (
@@ -151,7 +183,17 @@ def peers() -> None:
 
 MEASURES: dict[str, Callable[[], None]] = {
     function.__name__: function
-    for function in (restart, parked, replace, capture, program, reload, peers)
+    for function in (
+        restart,
+        parked,
+        growing,
+        held,
+        replace,
+        capture,
+        program,
+        reload,
+        peers,
+    )
 }
 
 

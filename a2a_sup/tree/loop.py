@@ -120,6 +120,8 @@ class Loop:
         if plan is not None and plan.advance(self._mover):
             self._plan = None
             plan.done(plan)
+        elif plan is not None and plan.is_asking:
+            await trio.lowlevel.checkpoint()
         elif not self.mail or (plan is not None and plan.is_exclusive):
             if alarm.deadline != self.mail.next_due:
                 alarm.deadline = self.mail.next_due

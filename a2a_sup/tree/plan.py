@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from a2a_sup.tree.calls import Request
     from a2a_sup.tree.roster import Record
     from a2a_sup.tree.runner import Incarnation
+
+ASKED_AT_ONCE = 100
+"""Children asked to stop in one turn of the loop: all of them wake in its next, before others."""
 
 Purpose = Literal["boot", "restart", "call"]
 """Why a child is started; a failed start means something else in each case."""
@@ -61,6 +64,11 @@ class Plan:
 
     def advance(self, mover: Mover) -> bool:
         """Do what can be done now; return whether the plan is over."""
+        if self.is_asking and self.failed is None:
+            for _ in range(min(len(self.stop), ASKED_AT_ONCE)):
+                self._stop_next(mover)
+            if self.stop:
+                return False
         while not self.waiting and self.failed is None:
             if self.stop:
                 self._stop_next(mover)
@@ -69,6 +77,11 @@ class Plan:
             else:
                 return True
         return self.failed is not None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether some are still to be asked to stop without waiting for others to be gone."""
+        return bool(self.stop) and self.stop_order == "parallel"
 
     def settled(self, incarnation: Incarnation) -> bool:
         """Take note that ``incarnation`` acknowledged or ended; return whether to go on."""
@@ -81,17 +94,12 @@ class Plan:
             self.waiting.discard(incarnation)
 
     def _stop_next(self, mover: Mover) -> None:
-        if self.stop_order == "parallel":
-            records: Iterable[Record] = reversed(self.stop)
-            self.stop = []
-        else:
-            records = (self.stop.pop(),)
-        for record in records:
-            if record.state is State.STUCK and not self.start:
-                continue
-            incarnation = mover.stop(record)
-            if incarnation is not None:
-                self.waiting.add(incarnation)
+        record = self.stop.pop()
+        if record.state is State.STUCK and not self.start:
+            return
+        incarnation = mover.stop(record)
+        if incarnation is not None:
+            self.waiting.add(incarnation)
 
     def _start_next(self, mover: Mover) -> None:
         record = self.start.popleft()

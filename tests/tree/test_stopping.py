@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -539,3 +540,22 @@ async def test_an_error_of_the_block_stops_the_tree_and_is_raised_as_it_is() -> 
             a.log.clear()
             raise ValueError("mine")
     assert a.log == ["b asked", "b end", "a asked", "a end"]
+
+
+async def test_a_parallel_stop_of_many_lets_others_run_meanwhile() -> None:
+    children = [ScriptedChild(f"c{number}", politeness="heeds") for number in range(1000)]
+    alive: list[int] = []
+
+    async def look() -> None:
+        while True:
+            alive.append(sum(child.alive for child in children))
+            await trio.lowlevel.checkpoint()
+
+    spec = supervisor("app", [child.spec() for child in children], stop_order="parallel")
+    async with trio.open_nursery() as nursery:
+        async with open_tree(spec):
+            nursery.start_soon(look)
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert (max(alive), min(alive)) == (1000, 0)
+    assert max(before - after for before, after in itertools.pairwise(alive)) <= 200
