@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, cast
 
 import attrs
 
+from a2a_sup.app.probes import probe_of
 from a2a_sup.app.settings import (
     ChildConfig,
     Config,
@@ -120,11 +121,10 @@ def _children(
 
 def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
     make: Callable[..., ChildSpec] = process
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"notify": config.notify}
     if isinstance(config, McpConfig):
         make = mcp_server
         options = {
-            "wait_ready": config.wait_ready,
             "handshake": config.handshake,
             "handshake_timeout": config.handshake_timeout,
         }
@@ -146,8 +146,10 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
         logs=_logs(config.logs, logs_dir),
         restart=config.restart,
         significant=config.significant,
+        wait_ready=config.wait_ready,
         start_timeout=config.start_timeout,
         tags=config.tags,
+        probes=[probe_of(probe, config) for probe in config.probes],
         **options,
     )
     # Variables are where secrets come from: snapshots show the command as the file has it.

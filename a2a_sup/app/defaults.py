@@ -6,9 +6,11 @@ from typing import TypeVar
 
 import attrs
 
+from a2a_sup.app.probe_keys import ProbedChild, check_fit
 from a2a_sup.app.settings import (
     ChildConfig,
     LogSettings,
+    McpConfig,
     ProcessConfig,
     SupervisorConfig,
 )
@@ -75,7 +77,11 @@ def process(config: type[P], name: str, entry: Value, written: Fields, family: F
     fields = merged(merged(surroundings, family.defaults), written)
     fields["restart"] = restart(entry, fields, family)
     fields["logs"] = LogSettings(**fields.get("logs", {}))
-    return config(name=name, **fields)
+    made = config(name=name, **fields)
+    is_mcp = isinstance(made, McpConfig)
+    check_fit(entry, ProbedChild(is_mcp, made.wait_ready, made.notify, made.probes))
+    heartbeats = [probe.target for probe in made.probes if probe.kind == "heartbeat"]
+    return attrs.evolve(made, heartbeat=min(heartbeats, default=None))
 
 
 def nested(

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any, get_args
 
+from a2a_sup.app.probe_keys import probes_of
 from a2a_sup.app.values import (
     Fields,
     Reader,
@@ -251,6 +252,7 @@ INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "start_timeout": positive_duration,
     "tags": _TAGS,
     "logs": _LOGS,
+    "probes": probes_of(command),
 }
 """The keys of a process that ``[defaults]`` may hold."""
 
@@ -260,12 +262,13 @@ SWITCHES: dict[str, Reader[Any]] = {"enabled": flag, "disabled": flag}
 PROCESS_KEYS: dict[str, Reader[Any]] = {
     "command": command,
     "significant": flag,
+    "wait_ready": flag,
+    "notify": flag,
     **INHERITABLE_KEYS,
 }
 MCP_KEYS: dict[str, Reader[Any]] = {
     "mcp": command,
-    **{key: read for key, read in PROCESS_KEYS.items() if key != "command"},
-    "wait_ready": flag,
+    **{key: read for key, read in PROCESS_KEYS.items() if key not in ("command", "notify")},
     "handshake": word(get_args(Handshake)),
     "handshake_timeout": positive_duration,
 }

@@ -7,7 +7,7 @@ reload has to touch. Durations are seconds, sizes are bytes, paths are absolute.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -15,6 +15,7 @@ from a2a_sup.children.command import Inherited
 from a2a_sup.children.log_files import OutputFormat
 from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.children.mcp_child import Handshake
+from a2a_sup.model.health import Purpose
 from a2a_sup.model.restarts import Restart
 from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
@@ -45,6 +46,35 @@ class LogSettings:
     events: bool = False
 
 
+ProbeKind: TypeAlias = Literal["http", "tcp", "command", "heartbeat", "mcp", "a2a"]
+
+
+@attrs.frozen(kw_only=True)
+class ProbeConfig:
+    """What is asked of a child while it runs.
+
+    Attributes:
+        kind: how it is asked.
+        target: what is asked: of ``http`` and ``a2a`` the URL, of ``tcp`` host and port, of
+            ``command`` the words, of ``heartbeat`` seconds. Variables replaced.
+        name: shown with the results; variables are as the file has them.
+        purpose: what the answers decide.
+        options: the keys that only this kind has, as the functions of ``a2a_sup.checks`` take them.
+        timing: interval, timeout, initial_delay, thresholds and jitter, as far as they were given.
+    """
+
+    kind: ProbeKind
+    target: Any = attrs.field(repr=False)
+    name: str
+    purpose: Purpose = Purpose.LIVENESS
+    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    timing: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+MCP_PROBES = (ProbeConfig(kind="mcp", target=True, name="mcp ping"),)
+"""What an MCP server is asked unless its ``probes`` say otherwise."""
+
+
 @attrs.frozen(kw_only=True)
 class ProcessConfig:
     """A child that is an operating system process.
@@ -59,6 +89,10 @@ class ProcessConfig:
         env_file: a file of ``NAME=value`` lines, read at each start.
         restart: the policy.
         significant: its end may end its supervisor.
+        wait_ready: the next sibling starts when it is ready, not when it was started.
+        notify: it gets a ``NOTIFY_SOCKET`` and says by itself when it is ready.
+        heartbeat: the seconds of its heartbeat probe, of which it is told when it is started.
+        probes: what it is asked while it runs.
         start_timeout: seconds; None: no limit.
         tags: words to find it by.
         stop_signal: the name of the polite signal, ``SIGTERM``.
@@ -81,6 +115,10 @@ class ProcessConfig:
     inherit_env: Inherited = "all"
     env_file: str | None = None
     significant: bool = False
+    wait_ready: bool = False
+    notify: bool = False
+    heartbeat: float | None = None
+    probes: tuple[ProbeConfig, ...] = ()
     start_timeout: float | None = None
     tags: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
@@ -102,7 +140,6 @@ class McpConfig(ProcessConfig):
     closed, after that time it gets the polite signal, after as long again it is killed.
 
     Attributes:
-        wait_ready: the next sibling starts when its handshake is done.
         handshake: ``auto`` or ``legacy``.
         handshake_timeout: seconds; a server that is later is stopped, and that is a crash.
         extra: the keys of an ``mcpServers`` entry that mean nothing here. They are the client's:
@@ -111,7 +148,7 @@ class McpConfig(ProcessConfig):
 
     inherit_env: Inherited = ENVIRONMENT
     stop_timeout: float = 2.0
-    wait_ready: bool = False
+    probes: tuple[ProbeConfig, ...] = MCP_PROBES
     handshake: Handshake = "auto"
     handshake_timeout: float = 30.0
     extra: Mapping[str, Any] = attrs.field(factory=dict, eq=False, repr=False)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TypedDict, Unpack
 
+from a2a_sup.checks.mcp import MCPPing
 from a2a_sup.children.notify import Heartbeat
 from a2a_sup.model.health import Check, Probe, Purpose
+
+NAME_LIMIT = 80
+"""Characters of a name that is made of what is asked."""
+MCP_TIMEOUT = 10.0
+"""Seconds for an MCP server: one that is busy with a call may answer nothing meanwhile."""
 
 
 class ProbeOptions(TypedDict, total=False):
@@ -16,7 +22,7 @@ class ProbeOptions(TypedDict, total=False):
             default.
         interval: seconds from the end of one check to the begin of the next: 30; of a heartbeat
             half of its time.
-        timeout: seconds, 5; a check that takes longer has failed.
+        timeout: seconds, 5, of an MCP server 10; a check that takes longer has failed.
         initial_delay: seconds from the child's start to the first check: 0.
         failure_threshold: failures in a row after which it is failing: 3; of a heartbeat, which
             has a time of its own, 1.
@@ -73,11 +79,18 @@ def startup(check: Check, **options: Unpack[ProbeOptions]) -> Probe:
 
 
 def _probe(purpose: Purpose, check: Check, options: ProbeOptions) -> Probe:
-    chosen: ProbeOptions = {"name": name_of(check)}
+    chosen: ProbeOptions = {"name": shortened(name_of(check))}
     if isinstance(check, Heartbeat):
         chosen.update({"interval": check.within / 2, "failure_threshold": 1})
+    elif isinstance(check, MCPPing):
+        chosen["timeout"] = MCP_TIMEOUT
     chosen.update(options)
     return Probe(check=check, purpose=purpose, **chosen)
+
+
+def shortened(name: str) -> str:
+    """Return a name that was made up, cut to ``NAME_LIMIT`` characters."""
+    return name if len(name) <= NAME_LIMIT else f"{name[: NAME_LIMIT - 3]}..."
 
 
 def name_of(check: object) -> str:
