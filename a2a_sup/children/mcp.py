@@ -19,7 +19,7 @@ from a2a_sup.children.mcp_connections import (
 from a2a_sup.children.notify import HEARTBEAT_REFUSED, heartbeats_of
 from a2a_sup.children.process import shutdown_of
 from a2a_sup.errors import SpecError
-from a2a_sup.model.health import Probe
+from a2a_sup.model.health import Probe, says_ready
 from a2a_sup.model.restarts import Restart, RestartWord
 from a2a_sup.model.spec import ChildSpec
 
@@ -128,7 +128,7 @@ def mcp_server(
         raise SpecError(f"child {name!r}: {problem}" for problem in exc.problems) from None
     return ChildSpec(
         name,
-        partial(run_server, server),
+        partial(run_server, server, is_probed=says_ready(probes)),
         restart=restart,
         shutdown=command.stop_timeout + shutdown_of(command),
         significant=significant,

@@ -61,8 +61,13 @@ class MCPCommand:
             raise SpecError(problems)
 
 
-async def run_server(server: MCPCommand, context: ChildContext) -> None:
+async def run_server(server: MCPCommand, context: ChildContext, *, is_probed: bool = False) -> None:
     """Run a server as a child, until it ends, or its session does, or it is asked to.
+
+    Args:
+        server: what to run.
+        context: of the child.
+        is_probed: whether probes say that it is ready: then it takes the handshake too.
 
     Raises:
         CannotRun: it did not start.
@@ -78,8 +83,8 @@ async def run_server(server: MCPCommand, context: ChildContext) -> None:
         begin = log.written
         async with running(server.command, log, stdio="streams") as child:
             context.report(pid=child.pid)
-            # Until the handshake is done, whatever its probes say.
-            context.ready(is_ready=False)
+            if is_probed:
+                context.ready(is_ready=False)
             context.started(child.pid)
             failure = await _talk(server, child, context, log, stop=stop, shaken=shaken)
             if child.status is not None:
