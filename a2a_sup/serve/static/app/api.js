@@ -50,6 +50,13 @@ export async function command(path, action) {
   if (!reply.ok) throw await problemOf(reply);
 }
 
+/** What the processes of all children use. Throws ApiError or TypeError. */
+export async function readUsage() {
+  const reply = await fetch("api/v1/usage", { headers: authority() });
+  if (!reply.ok) throw await problemOf(reply);
+  return reply.json();
+}
+
 /** The last events, oldest first. Throws ApiError or TypeError. */
 export async function lastEvents(number) {
   const reply = await fetch(`api/v1/events?follow=0&last=${number}`, { headers: authority() });

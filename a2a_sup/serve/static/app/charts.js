@@ -24,7 +24,7 @@ export function Charts() {
   </div>`;
 }
 
-function Chart({ chart, samples }) {
+export function Chart({ chart, samples }) {
   const ref = useRef(null);
   const plot = useRef(null);
   const values = samples.map((sample) => chart.of(sample) ?? null);
@@ -59,7 +59,7 @@ function Chart({ chart, samples }) {
 
   return html`<figure class="chart">
     <figcaption>${chart.name}<b class="num">${typeof last === "number" ? `${round(last)} ${chart.unit}` : ""}</b></figcaption>
-    <div ref=${ref} class="plot" role="img" aria-label=${`${chart.name} over the last hour`}></div>
+    <div ref=${ref} class="plot" role="img" aria-label=${`${chart.name}, as a line over time`}></div>
   </figure>`;
 }
 

@@ -1,11 +1,12 @@
 // Everything about one child.
 import { wall } from "./clock.js";
 import { brief, count, duration, elapsed, shown, timeOfDay } from "./format.js";
-import { html, useState } from "./html.js";
+import { html, useLayoutEffect, useRef, useState } from "./html.js";
 import { Glyph, HealthMark, StateMark, healthOf } from "./icons.js";
 import { BackoffBar, Countdown, Sparkline, Tabs, Tags, Uptime, isBenign, reasonText } from "./parts.js";
 import { Log } from "./log.js";
 import { Timeline } from "./timeline.js";
+import { Usage } from "./usage.js";
 
 const TABS = [
   ["about", "About"],
@@ -35,7 +36,7 @@ export function Details({ store, child, tab, onTab, onClose, onGo, onCommand, on
     </header>
     ${tab === "about" && html`<${About} store=${store} child=${child} />`}
     ${tab === "log" && html`<${Log} key=${child.path} path=${child.path} onToken=${onToken} />`}
-    ${tab === "events" && html`<${Timeline} key=${child.path} path=${child.path} onGo=${onGo} />`}
+    ${tab === "events" && html`<${Timeline} key=${child.path} path=${child.path} isLeaf=${child.supervisor === null} onGo=${onGo} />`}
   </section>`;
 }
 
@@ -69,6 +70,7 @@ function About({ store, child }) {
     </dl>
     ${child.last_reason && html`<${LastExit} child=${child} />`}
     ${child.probes.map((probe) => html`<${Probe} key=${probe.name} probe=${probe} />`)}
+    ${child.state === "running" && child.details.pid !== undefined && html`<${Usage} key=${`${child.path} ${child.incarnation}`} path=${child.path} />`}
     ${child.kind === "mcp" && html`<${Mcp} details=${child.details} />`}
     <${Configured} info=${child.info} />
     <${Reported} details=${child.details} />
@@ -84,9 +86,19 @@ function LastExit({ child }) {
     <h3>Last exit</h3>
     <p class=${isBenign(reason) ? "" : "bad"}>${reasonText(reason)}</p>
     ${reason.last_output.length > 0 && html`<h4>Its last output</h4>
-      <pre class="output" tabindex="0">${reason.last_output.join("\n")}</pre>`}
+      <${LastOutput} lines=${reason.last_output} />`}
     ${frames && html`<details><summary>Traceback</summary><pre class="output" tabindex="0">${frames}</pre></details>`}
   </section>`;
+}
+
+/** Shows the end first: that is where the cause stands. */
+function LastOutput({ lines }) {
+  const ref = useRef(null);
+  const text = lines.join("\n");
+  useLayoutEffect(() => {
+    ref.current.scrollTop = ref.current.scrollHeight;
+  }, [text]);
+  return html`<pre class="output" tabindex="0" ref=${ref}>${text}</pre>`;
 }
 
 function traceOf(crash, indent = "") {

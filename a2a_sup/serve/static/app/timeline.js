@@ -54,7 +54,7 @@ export function tell(event) {
   }
 }
 
-export function Timeline({ path = null, onGo }) {
+export function Timeline({ path = null, isLeaf = false, onGo }) {
   const { events, dropped } = useStore("events");
   const [kinds, setKinds] = useState(["problems", "life", "health"]);
   const [words, setWords] = useState("");
@@ -78,7 +78,7 @@ export function Timeline({ path = null, onGo }) {
       )}
       <input type="search" class="grow" placeholder="Filter events" aria-label="Filter events" value=${words} onInput=${(e) => setWords(e.target.value)} />
     </div>
-    <ol class="timeline scroll" tabindex="0">
+    <ol class=${`timeline scroll ${isLeaf ? "own" : ""}`} tabindex="0">
       ${dropped > 0 && html`<li class="tone-warn"><span></span><span></span><span class="said">${dropped} events were dropped on the way</span></li>`}
       ${shown.map(
         ({ event, tone, said }) => html`<li key=${event.seq} class=${`tone-${tone}`}>
