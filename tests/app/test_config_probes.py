@@ -9,6 +9,7 @@ import pytest
 
 from a2a_sup.app.config import build, read_config
 from a2a_sup.app.problems import ConfigError
+from a2a_sup.app.reload_plan import plan
 from a2a_sup.app.settings import MCP_PROBES, ProbeConfig, ProcessConfig
 from a2a_sup.checks import A2AAgent, CommandCheck, Heartbeat, HTTPCheck, MCPPing, TCPCheck
 from a2a_sup.model.health import Probe, Purpose
@@ -171,6 +172,23 @@ def test_wait_ready_and_notify(child: Any, probes: Any, tmp_path: Path) -> None:
 def test_a_long_name_is_cut(probes: Any) -> None:
     (probe,) = probes(f'probes = [{{ command = ["x", "{"y" * 200}"] }}]')
     assert len(probe.name) == 80
+
+
+def test_a_new_heartbeat_needs_a_restart_and_other_probes_do_not(
+    child: Any, tmp_path: Path
+) -> None:
+    def plan_of(before: str, after: str) -> list[str]:
+        child(before)
+        old = read_config(tmp_path / "tree.toml", ENVIRON)
+        child(after)
+        return [step.act for step in plan(old, read_config(tmp_path / "tree.toml", ENVIRON)).steps]
+
+    one, two = 'probes = [{ tcp = "h:1" }]', 'probes = [{ tcp = "h:2" }]'
+    assert plan_of(one, one) == []
+    assert plan_of(one, two) == ["update"]
+    # Only a process that is started anew finds its NOTIFY_SOCKET.
+    assert plan_of(one, 'probes = [{ heartbeat = "9s" }]') == ["restart"]
+    assert plan_of(one, f"{one}\nnotify = true") == ["restart"]
 
 
 # --- mistakes -------------------------------------------------------------------------------------
