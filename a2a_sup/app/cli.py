@@ -16,6 +16,7 @@ import click
 from a2a_sup.app.config import build, read_config
 from a2a_sup.app.environment import with_own_scripts, without_own_secrets
 from a2a_sup.app.guardian import guard
+from a2a_sup.app.import_command import import_command
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import Config, SupervisorConfig
 from a2a_sup.errors import A2ASupError, SpecError
@@ -57,6 +58,9 @@ def main() -> None:
     FILE is a tree in TOML, or a JSON file with mcpServers (.mcp.json, Claude Desktop, Cursor) or
     servers (VS Code).
     """
+
+
+main.add_command(import_command)
 
 
 @main.command()
