@@ -30,6 +30,7 @@ from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
 from a2a_sup.errors import ChildExit
 from a2a_sup.serve.lag import LoopLag
+from a2a_sup.serve.metrics import Metrics
 from a2a_sup.tree.handle import TreeHandle
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -108,7 +109,8 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         host.logs.everything = Everything(
             forward=options.output != "files", files=options.output != "stdout"
         )
-        shown = Shown(tree=tree, lag=lag, serve=config.serve)
+        metrics = Metrics(tree.snapshot, lag)
+        shown = Shown(tree=tree, lag=lag, metrics=metrics, serve=config.serve)
         about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
             listener = await nursery.start(_heed_signals, signals, tree, reloading)

@@ -24,6 +24,7 @@ from a2a_sup.serve.health import health_routes
 from a2a_sup.serve.http import App, serve_app
 from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.listen import Address, Door
+from a2a_sup.serve.metrics import EVENTS_HELD, Metrics, metrics_routes
 from a2a_sup.serve.page import page_routes
 from a2a_sup.serve.site import site
 from a2a_sup.tree.handle import TreeHandle
@@ -47,12 +48,14 @@ class Shown:
     Attributes:
         tree: the user's.
         lag: what is known of the event loop.
+        metrics: what is counted; a service adds its own to ``metrics.gauges``.
         serve: the configuration.
         token: who sends it may change things; None: nobody over TCP.
     """
 
     tree: TreeHandle
     lag: LoopLag
+    metrics: Metrics
     serve: ServeConfig
     token: str | None = attrs.field(default=None, repr=False)
 
@@ -76,6 +79,7 @@ def services_of(shown: Shown) -> list[Service]:
     """Return the services that the configuration asks for, in the order of their start."""
     services: list[Service] = []
     if shown.serve.http is not None:
+        services.append(_counting(shown))
         services.append(_http(shown, shown.serve.http, services))
     return services
 
@@ -89,8 +93,17 @@ def routes_of(shown: Shown, services: Sequence[Service]) -> list[BaseRoute]:
     """
     return [
         *health_routes(shown.tree.snapshot, shown.lag, shown.serve.ready),
+        *metrics_routes(shown.metrics),
         *page_routes(lambda: port_of(services, "dashboard")),
     ]
+
+
+def _counting(shown: Shown) -> Service:
+    async def count() -> None:
+        with shown.tree.events(EVENTS_HELD) as subscription:
+            await shown.metrics.count(subscription)
+
+    return Service("metrics", count)
 
 
 def port_of(services: Sequence[Service], name: str) -> int | None:
@@ -104,7 +117,7 @@ def _http(shown: Shown, address: Address, services: Sequence[Service]) -> Servic
     hosts = shown.serve.origins if address.host in LOOPBACK else None
 
     def make_site() -> App:
-        return site(routes_of(shown, services), hosts=hosts)
+        return site(routes_of(shown, services), shown.metrics.observe_request, hosts=hosts)
 
     return Service("http", partial(serve_app, make_site, door), door)
 

@@ -73,6 +73,11 @@ def _obstacle(child: ChildSnapshot) -> str | None:
     return None
 
 
+def is_ready(child: ChildSnapshot) -> bool:
+    """Return whether a child runs, and neither it nor a probe says that it cannot serve."""
+    return child.state is State.RUNNING and child.ready is not False and child.healthy is not False
+
+
 def occupancy(snapshot: TreeSnapshot) -> dict[str, int]:
     """Return how many children run, and how many are about to: ``running`` and ``queue``."""
     states = [child.state for child in snapshot.walk() if child.kind != "supervisor"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from a2a_sup.serve.http import App, Receive, Scope, Send
+from a2a_sup.serve.http import App, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,11 +26,17 @@ def problem(status: int, detail: str = "", **more: object) -> Response:
     return JSONResponse({**body, **more}, status, media_type="application/problem+json")
 
 
-def site(routes: Iterable[BaseRoute], *, hosts: Collection[str] | None = None) -> App:
+def site(
+    routes: Iterable[BaseRoute],
+    observe: Callable[[str, str, int, float], None],
+    *,
+    hosts: Collection[str] | None = None,
+) -> App:
     """Return the application with these routes.
 
     Args:
         routes: in the order in which they are tried.
+        observe: is told of every request: method, template of the path, status, seconds.
         hosts: names, beside IP addresses and localhost, by which a client may call the server;
             None: any.
     """
@@ -45,10 +52,46 @@ def site(routes: Iterable[BaseRoute], *, hosts: Collection[str] | None = None) -
     async def failed(_: Request, error: Exception) -> Response:  # noqa: ARG001 - it is logged
         return problem(500)
 
-    app = Starlette(
+    starlette = Starlette(
         routes=list(routes), exception_handlers={HTTPException: refused, Exception: failed}
     )
+    app = observed(starlette, observe)
     return app if hosts is None else known_hosts_only(app, hosts)
+
+
+def observed(app: App, observe: Callable[[str, str, int, float], None]) -> App:
+    """Return ``app`` with every request told: method, template of the path, status, seconds.
+
+    A stream of events is told at its beginning, everything else at its end.
+    """
+
+    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        status = 500
+        is_told = False
+
+        def tell() -> None:
+            nonlocal is_told
+            if not is_told:
+                is_told = True
+                route = getattr(scope.get("route"), "path", "unmatched")
+                observe(scope["method"], route, status, time.perf_counter() - began)
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                kind = dict(message["headers"]).get(b"content-type", b"")
+                if kind.startswith(b"text/event-stream"):
+                    tell()
+            await send(message)
+
+        try:
+            await app(scope, receive, send_noting)
+        finally:
+            tell()
+
+    return timed
 
 
 def known_hosts_only(app: App, hosts: Collection[str]) -> App:
