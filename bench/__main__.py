@@ -19,7 +19,7 @@ from importlib.metadata import version
 
 import trio
 
-from bench import embedded, growth, processes, tasks
+from bench import embedded, growth, probes, processes, tasks
 from bench import metrics as scraping
 from bench import reload as changes
 from bench.peers import compare
@@ -102,6 +102,28 @@ def replace() -> None:
             f"{ours / bare:.2f}",
             f"bare + 2 ms = {bare + 2:.2f}",
         )
+
+
+def probing() -> None:
+    """Health checks: their own cost, beside a bare loop with a deadline."""
+    bare, ours, plain, checked = [], [], [], []
+    for _ in range(REPEATS):
+        bare.append(trio.run(probes.bare_checks, 1_000))
+        ours.append(trio.run(probes.probed_checks, 1_000))
+        plain.append(trio.run(probes.bare_requests, 500))
+        checked.append(trio.run(probes.checked_requests, 500))
+    crowd = statistics.median(trio.run(probes.crowd_cost, 1_000) for _ in range(3)) * 1e6
+    held = statistics.median(trio.run(probes.crowd_lag, 1_000) for _ in range(3)) * 1e3
+    lone = statistics.median(bare) * 1e6
+    request = statistics.median(plain) * 1e6
+    for what, found, floor in (
+        ("a health check, CPU us", statistics.median(ours) * 1e6, lone),
+        ("the same, 1,000 children at once", crowd, lone),
+        ("an HTTP check without its probe, CPU us", statistics.median(checked) * 1e6, request),
+    ):
+        bound = f"floor + 100 us = {floor + 100:.0f}"
+        row(what, f"{found:.0f}", f"{floor:.0f}", f"{found / floor:.2f}", bound)
+    row("1,000 probed children: loop held, ms", f"{held:.1f}", bound="< 20")
 
 
 def capture() -> None:
@@ -205,6 +227,7 @@ MEASURES: dict[str, Callable[[], None]] = {
         replace,
         capture,
         metrics,
+        probing,
         program,
         reload,
         peers,

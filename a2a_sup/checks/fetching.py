@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -107,18 +107,20 @@ async def fetch(request: Request) -> Response:
             raise CheckFailed(f"the connection broke: {reason_of(exc)}") from exc
 
 
-@asynccontextmanager
-async def _stream(request: Request) -> AsyncIterator[trio.abc.Stream]:
+def _stream(request: Request) -> AbstractAsyncContextManager[trio.abc.Stream]:
     url = request.url
-    async with AsyncExitStack() as stack:
-        if url.scheme == "http+unix":
-            yield await stack.enter_async_context(connected_to_unix(url.host))
-            return
-        stream = await stack.enter_async_context(connected(url.host, url.port))
-        if url.scheme == "https":
-            secure = encrypted(stream, url.host, request.ca_file)
-            stream = await stack.enter_async_context(secure)
-        yield stream
+    if url.scheme == "http+unix":
+        return connected_to_unix(url.host)
+    if url.scheme == "https":
+        return _secure_stream(request)
+    return connected(url.host, url.port)
+
+
+@asynccontextmanager
+async def _secure_stream(request: Request) -> AsyncIterator[trio.abc.Stream]:
+    host, port = request.url.host, request.url.port
+    async with connected(host, port) as plain, encrypted(plain, host, request.ca_file) as secure:
+        yield secure
 
 
 def _sent(connection: h11.Connection, request: Request) -> bytes:
