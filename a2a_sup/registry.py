@@ -308,6 +308,12 @@ class AgentSubscription:
         self._dropped = 0
         self._held: AgentEvent | None = None
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether an event is held that was not read."""
+        held = self._receive.statistics().current_buffer_used
+        return bool(held or self._dropped or self._held is not None)
+
     def put(self, event: AgentEvent) -> None:
         """Take an event from the registry. Never waits."""
         try:

@@ -1,1 +1,1 @@
-"""What a running tree shows to the outside: HTTP, health, metrics."""
+"""What a running tree shows to the outside: HTTP, health, metrics, the dashboard."""
