@@ -19,6 +19,7 @@ from a2a_sup.app.guardian import guard
 from a2a_sup.app.import_command import import_command
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import Config, SupervisorConfig
+from a2a_sup.app.token import BadToken, read_token
 from a2a_sup.errors import A2ASupError, SpecError
 from a2a_sup.serve.listen import Address, parse_address
 
@@ -145,6 +146,10 @@ def run(
     # The servers that a FILE names are often installed beside this program.
     environ = with_own_scripts(os.environ)
     config = _served_as_told(_read(file, environ), http=http)
+    try:
+        token = read_token(environ, config.serve.token_file)
+    except BadToken as error:
+        _fail(str(error), EX_BAD_FILE)
     host.block_signals()
     os.environ.clear()
     os.environ.update(without_own_secrets(environ))
@@ -155,6 +160,7 @@ def run(
         log_level=log_level.lower(),
         output=output,
         environ=environ,
+        token=token,
         watch=watch,
         fresh=fresh,
     )

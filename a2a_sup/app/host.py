@@ -52,6 +52,7 @@ class Options:
         output: where the output of all children goes: ``files``, ``stdout`` or ``both``.
         environ: what variables in the files are looked up in when they are read again. It holds
             the supervisor's own secrets.
+        token: who sends it over TCP may change things; None: nobody may.
         watch: reload when one of the files changes.
         fresh: forget what an operator decided before.
     """
@@ -62,6 +63,7 @@ class Options:
     log_level: str
     output: Output = "files"
     environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    token: str | None = attrs.field(default=None, repr=False)
     watch: bool = False
     fresh: bool = False
 
@@ -110,7 +112,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             forward=options.output != "files", files=options.output != "stdout"
         )
         metrics = Metrics(tree.snapshot, lag)
-        shown = Shown(tree=tree, lag=lag, metrics=metrics, serve=config.serve)
+        shown = Shown(tree=tree, lag=lag, metrics=metrics, serve=config.serve, token=options.token)
         about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
             listener = await nursery.start(_heed_signals, signals, tree, reloading)

@@ -316,7 +316,7 @@ def ready(value: Value) -> ReadyPolicy:
     raise value.refused("all, any, or a list of paths of children")
 
 
-SERVE = table_of({"http": address, "ready": ready, "origins": list_of(text)})
+SERVE = table_of({"http": address, "ready": ready, "origins": list_of(text), "token_file": path})
 """The table ``[serve]``."""
 
 FAMILY_KEYS = ("defaults", "include", "children")

@@ -212,11 +212,13 @@ class ServeConfig:
         http: where health, metrics and the API are served; None: nowhere.
         ready: which children have to be ready: ``all``, ``any``, or their paths.
         origins: hosts, beside addresses and localhost, by which a browser may know the server.
+        token_file: where the token is read that allows changes over TCP.
     """
 
     http: Address | None = HTTP_ADDRESS
     ready: ReadyPolicy = "all"
     origins: tuple[str, ...] = ()
+    token_file: str | None = None
 
 
 @attrs.frozen
