@@ -128,7 +128,7 @@ function Probe({ probe }) {
     <h3>${probe.purpose}<span class="muted"> ${probe.name}, every ${elapsed(probe.interval)}</span>
       <span class=${`pill h-${tone}`}>${word}</span></h3>
     <div class="strip" role="group" aria-label=${`${passed} of the last ${results.length} checks passed`}>
-      ${results.map((result, i) => html`<button key=${result.time} class=${`check ${result.passed ? "pass" : "fail"}${i === at ? " told" : ""}`}
+      ${results.map((result, i) => html`<button key=${result.time} class=${`check ${result.passed ? "pass" : "fail"}${i === at ? " chosen" : ""}`}
         onMouseEnter=${() => setChosen(i)} onMouseLeave=${() => setChosen(null)} onFocus=${() => setChosen(i)} onBlur=${() => setChosen(null)}
         aria-label=${`${result.passed ? "passed" : "failed"} at ${timeOfDay(wall(result.time))}`}>
         <i style=${{ height: `${heightOf(result.duration)}%` }}></i></button>`)}
