@@ -17,6 +17,7 @@ from a2a_sup import NO_BACKOFF, Restart, State, open_tree, process, supervisor
 from a2a_sup.model.codec import snapshot_to_json
 from a2a_sup.model.delta import apply
 from a2a_sup.registry import AgentRegistry
+from a2a_sup.serve import changes
 from a2a_sup.serve.handshake import Rules
 from a2a_sup.serve.publisher import Limits, Publisher
 from a2a_sup.testing import ScriptedChild
@@ -190,13 +191,18 @@ async def test_the_tree_and_its_deltas_are_what_the_snapshot_says(dashboard: Any
         assert not {kind for kind in kinds if kind.startswith("tree:")}
 
 
-async def test_more_changes_than_a_delta_holds_bring_a_snapshot(dashboard: Any) -> None:
-    async with dashboard(one()) as board:
+async def test_more_changes_than_a_delta_holds_bring_a_snapshot(
+    dashboard: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "PATHS_HELD", 3)
+    children = [ScriptedChild(f"c{number}") for number in range(40)]
+    specs = [child.spec(restart=Restart(backoff=NO_BACKOFF)) for child in children]
+    async with dashboard(supervisor("app", specs)) as board:
         client = await board.client()
         await client.ask("request_tree")
         revision = (await client.message("tree:snapshot"))["data"]["revision"]
-        for number in range(400):
-            await board.tree.start_child("", ScriptedChild(f"c{number}").spec())
+        for child in children:
+            child.crash()
         root, snapshots = None, 0
         while root is None or revision < board.tree.snapshot().revision:
             body = await client.message()
