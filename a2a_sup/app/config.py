@@ -27,4 +27,4 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
     root = reader.root(path)
     if reader.problems:
         raise ConfigError(reader.problems)
-    return Config(root, tuple(reader.skipped), tuple(reader.files), reader.serve)
+    return Config(root, tuple(reader.skipped), tuple(reader.files), reader.serve, reader.webhooks)

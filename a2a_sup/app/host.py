@@ -112,7 +112,14 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             forward=options.output != "files", files=options.output != "stdout"
         )
         metrics = Metrics(tree.snapshot, lag)
-        shown = Shown(tree=tree, lag=lag, metrics=metrics, serve=config.serve, token=options.token)
+        shown = Shown(
+            tree=tree,
+            lag=lag,
+            metrics=metrics,
+            serve=config.serve,
+            token=options.token,
+            webhooks=config.webhooks,
+        )
         about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
             listener = await nursery.start(_heed_signals, signals, tree, reloading)

@@ -27,6 +27,7 @@ from a2a_sup.serve.listen import Address, Door
 from a2a_sup.serve.metrics import EVENTS_HELD, Metrics, metrics_routes
 from a2a_sup.serve.page import page_routes
 from a2a_sup.serve.site import site
+from a2a_sup.serve.webhooks import Webhook, serve_webhooks
 from a2a_sup.tree.handle import TreeHandle
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Shown:
         metrics: what is counted; a service adds its own to ``metrics.gauges``.
         serve: the configuration.
         token: who sends it may change things; None: nobody over TCP.
+        webhooks: who is told of events.
     """
 
     tree: TreeHandle
@@ -58,6 +60,7 @@ class Shown:
     metrics: Metrics
     serve: ServeConfig
     token: str | None = attrs.field(default=None, repr=False)
+    webhooks: tuple[Webhook, ...] = ()
 
 
 @attrs.frozen
@@ -81,6 +84,9 @@ def services_of(shown: Shown) -> list[Service]:
     if shown.serve.http is not None:
         services.append(_counting(shown))
         services.append(_http(shown, shown.serve.http, services))
+    if shown.webhooks:
+        post = partial(serve_webhooks, shown.webhooks, shown.tree)
+        services.append(Service("webhooks", post))
     return services
 
 

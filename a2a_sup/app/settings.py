@@ -21,6 +21,7 @@ from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
 from a2a_sup.serve.health import ReadyPolicy
 from a2a_sup.serve.listen import Address
+from a2a_sup.serve.webhooks import Webhook
 
 
 @attrs.frozen
@@ -230,9 +231,11 @@ class Config:
         skipped: the children that are not run.
         files: the files that it was read from, without symbolic links.
         serve: what is shown to the outside.
+        webhooks: who is told of events.
     """
 
     root: SupervisorConfig
     skipped: tuple[Skipped, ...] = ()
     files: tuple[str, ...] = attrs.field(default=(), eq=False)
     serve: ServeConfig = ServeConfig()
+    webhooks: tuple[Webhook, ...] = ()

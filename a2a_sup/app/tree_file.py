@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ from a2a_sup.app.values import (
     unknown_keys,
 )
 from a2a_sup.app.variables import Variables
+from a2a_sup.app.webhook_keys import WEBHOOKS
 from a2a_sup.model.spec import DEPTH_LIMIT, name_problem
+from a2a_sup.serve.webhooks import Webhook
 
 ROOT_NAME = "root"
 EDITOR_FOLDERS = frozenset({".vscode", ".cursor"})
@@ -62,6 +65,7 @@ class TreeReader:
         skipped: the children that are not run.
         files: the files that were read, as real paths.
         serve: what is shown to the outside.
+        webhooks: who is told of events.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -70,6 +74,7 @@ class TreeReader:
         self.skipped: list[Skipped] = []
         self.files: list[str] = []
         self.serve = ServeConfig()
+        self.webhooks: tuple[Webhook, ...] = ()
         self._environ = environ
 
     def root(self, file: Path) -> SupervisorConfig:
@@ -80,11 +85,14 @@ class TreeReader:
         except Refused:
             return defaults.supervisor({"name": ROOT_NAME}, ())
         fields = {"name": ROOT_NAME, **self._root_fields(document)}
-        also = ("supervisor", "serve")
+        also = ("supervisor", "serve", "webhooks")
         children = tuple(self._content(document, family.ruled_by(fields), also))
         root = defaults.supervisor(fields, children)
         if not is_json(file) and "serve" in document.raw:
             self._read_serve(document.entry("serve"), root)
+        if not is_json(file) and "webhooks" in document.raw:
+            with suppress(Refused):
+                self.webhooks = WEBHOOKS(document.entry("webhooks"))
         return root
 
     def _read_serve(self, holder: Value, root: SupervisorConfig) -> None:

@@ -13,6 +13,7 @@ from a2a_sup.app.settings import LogSettings, McpConfig, ProcessConfig, Skipped,
 from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.model.restarts import Backoff, Restart, RestartType
 from a2a_sup.model.strategy import AutoShutdown, Strategy
+from a2a_sup.serve.webhooks import Webhook
 
 Read: TypeAlias = Callable[..., Any]
 """Returns a Config, as Any: each test knows what kinds of children it asks for."""
@@ -53,6 +54,23 @@ def test_the_defaults_of_a_process(read: Read, tmp_path: Path) -> None:
         restart=Restart(when_exhausted="isolate"),
     )
     assert child.inherit_env == "all"
+
+
+def test_webhooks(read: Read) -> None:
+    config = read("""
+        [[webhooks]]
+        url = "https://hooks.example/${TOKEN}"
+        events = ["child.*"]
+        secret = "${TOKEN}"
+        timeout = "3s"
+        retries = 0
+        [[webhooks]]
+        url = "http://127.0.0.1:8080"
+        """)
+    assert config.webhooks == (
+        Webhook("https://hooks.example/t0p", ("child.*",), "t0p", 3, 0),
+        Webhook("http://127.0.0.1:8080"),
+    )
 
 
 def test_every_key_of_a_process(read: Read, tmp_path: Path) -> None:

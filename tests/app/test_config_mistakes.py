@@ -194,7 +194,7 @@ def test_commands(mistakes: Mistakes, key: str, written: str, problem: str) -> N
     [
         (
             "[child.api]\ncommand = ['x']",
-            "child: unknown key; did you mean 'children'? (allowed: supervisor, serve, "
+            "child: unknown key; did you mean 'children'? (allowed: supervisor, serve, webhooks, "
             "defaults, include, children)",
         ),
         ("supervisor = 3", "supervisor: found 3; allowed: a table"),
@@ -481,3 +481,22 @@ def test_changed_values(folder: Path, new: object, seed: int) -> None:
 def test_any_bytes(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     config_or_mistakes(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        ("url = 'hooks.example'", ".url: found a text; allowed: an address such as"),
+        ("url = 'ftp://hooks.example'", ".url: found a text; allowed: an address such as"),
+        ("url = 'http://h:99999'", ".url: found a text; allowed: an address such as"),
+        ("events = ['child.*']", ": found no url; allowed: a url, and any of url, events"),
+        ("url = 'http://h'\nevents = ['child.faild']", ".events[0]: no event is like"),
+        ("url = 'http://h'\nsecret = ''", ".secret: found an empty text; allowed: a key"),
+        ("url = 'http://h'\nretries = -1", ".retries: found -1; allowed: a whole number"),
+        ("url = 'http://h'\nretry = 1", ".retry: unknown key; did you mean 'retries'?"),
+        ("url = 'http://h/${NONE}'", ".url: the variable NONE is not set"),
+    ],
+)
+def test_webhooks(mistakes: Mistakes, toml: str, problem: str) -> None:
+    (line,) = mistakes(f"[[webhooks]]\n{toml}")
+    assert line.startswith(f"tree.toml: webhooks[0]{problem}")

@@ -1,0 +1,231 @@
+"""Webhooks: events of a tree, posted to receivers that may be slow, dead or wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import random
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import attrs
+import trio
+
+from a2a_sup.model.codec import event_to_json
+from a2a_sup.model.events import Event, EventsDropped
+from a2a_sup.tree.bus import Subscription
+from a2a_sup.tree.handle import TreeHandle
+
+if TYPE_CHECKING:
+    import httpx
+
+    from a2a_sup.model.spec import ChildContext
+
+DEFAULT_EVENTS = ("child.failed", "child.stuck", "supervisor.gave_up")
+HELD = 1000
+"""Events that wait for one receiver; more are dropped, the oldest first, and counted."""
+EVENTS_HELD = 10_000
+"""Events of the tree that may wait to be sorted."""
+FIRST_DELAY = 1.0
+"""Seconds before the first retry; each next one waits twice as long."""
+LONGEST_DELAY = 60.0
+FLUSH_SECONDS = 3.0
+"""How long the end of the program waits for what was not delivered yet."""
+RETRIED = frozenset({408, 425, 429})
+"""Refusals that say "later". Of the others those of 500 and above are retried too."""
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Webhook:
+    """One receiver.
+
+    Attributes:
+        url: http or https. It may hold a secret: it is never shown.
+        events: which types of events it gets; ``*`` and ``?`` as in names of files.
+        secret: the key of the signature; None: nothing is signed.
+        timeout: seconds for one attempt, from the connection to the answer.
+        retries: attempts after the first one.
+    """
+
+    url: str = attrs.field(repr=False)
+    events: tuple[str, ...] = DEFAULT_EVENTS
+    secret: str | None = attrs.field(default=None, repr=False)
+    timeout: float = 10.0
+    retries: int = 5
+
+    @property
+    def host(self) -> str:
+        """What of the URL is shown."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def wants(self, event: Event) -> bool:
+        """Return whether it gets this event."""
+        return any(fnmatchcase(event.type, pattern) for pattern in self.events)
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """Return ``sha256=`` and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot, the body."""
+    signed = timestamp.encode() + b"." + body
+    return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+async def serve_webhooks(
+    webhooks: Iterable[Webhook], tree: TreeHandle, *, task_status: ChildContext
+) -> None:
+    """Post the events of a tree until it has ended and everything was delivered or given up.
+
+    Asked to stop, it has FLUSH_SECONDS for what was not delivered yet.
+
+    Args:
+        webhooks: the receivers.
+        tree: whose events.
+        task_status: is told that it has begun.
+    """
+    stop = task_status.stop_request()
+    outboxes = [_Outbox(webhook, tree) for webhook in webhooks]
+    with tree.events(EVENTS_HELD) as events:
+        task_status.started()
+        async with trio.open_nursery() as nursery:
+            for outbox in outboxes:
+                nursery.start_soon(outbox.deliver)
+            nursery.start_soon(_sort, events, outboxes)
+            nursery.start_soon(_cancel_later, nursery.cancel_scope, stop.wait)
+            for outbox in outboxes:
+                await outbox.ended.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def _sort(events: Subscription, outboxes: list[_Outbox]) -> None:
+    async for event in events:
+        for outbox in outboxes:
+            outbox.take(event)
+    for outbox in outboxes:
+        outbox.close()
+
+
+async def _cancel_later(scope: trio.CancelScope, happens: Callable[[], Awaitable[object]]) -> None:
+    await happens()
+    scope.deadline = trio.current_time() + FLUSH_SECONDS
+
+
+class _Outbox:
+    """What waits for one receiver, and the loop that delivers it."""
+
+    def __init__(self, webhook: Webhook, tree: TreeHandle) -> None:
+        self.ended = trio.Event()
+        self._webhook = webhook
+        self._tree = tree
+        self._held: deque[Event] = deque()
+        self._dropped = 0
+        self._is_closed = False
+        self._is_failing = False
+        self._changed = trio.Event()
+
+    def take(self, event: Event | EventsDropped) -> None:
+        """Hold an event if the receiver wants it."""
+        if isinstance(event, EventsDropped):
+            self._dropped += event.count
+        elif self._webhook.wants(event):
+            if len(self._held) >= HELD:
+                self._held.popleft()
+                self._dropped += 1
+            self._held.append(event)
+            self._changed.set()
+
+    def close(self) -> None:
+        """Take no more; the loop ends after what is held."""
+        self._is_closed = True
+        self._changed.set()
+
+    async def deliver(self) -> None:
+        """Deliver one event after the other."""
+        import httpx  # noqa: PLC0415 - heavy, and needed by few
+
+        # No proxy and no password file of the environment: what is sent goes where the file says.
+        async with httpx.AsyncClient(
+            follow_redirects=False, trust_env=False, timeout=self._webhook.timeout
+        ) as client:
+            while self._held or not self._is_closed:
+                if self._held:
+                    await self._deliver_one(client, self._held.popleft())
+                else:
+                    self._changed = trio.Event()
+                    await self._changed.wait()
+        self.ended.set()
+
+    async def _deliver_one(self, client: httpx.AsyncClient, event: Event) -> None:
+        # What is dropped while this is under way is told by the next one.
+        dropped, self._dropped = self._dropped, 0
+        delivery = str(uuid.uuid4())
+        fields = {**event_to_json(event), "wall_time": self._tree.wall_time(event.time)}
+        content = {
+            "delivery": delivery,
+            "tree": self._tree.name,
+            "dropped": dropped,
+            "event": fields,
+        }
+        body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "a2a-sup",
+            "X-A2A-Sup-Delivery": delivery,
+            "X-A2A-Sup-Event": event.type,
+        }
+        delay = FIRST_DELAY
+        for attempt in range(self._webhook.retries + 1):
+            if attempt:
+                # A random part, so that many supervisors do not come back at once.
+                await trio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+                delay = min(delay * 2, LONGEST_DELAY)
+            failure, is_final = await self._attempt(client, body, headers)
+            if failure is None:
+                self._say_well()
+                return
+            self._say_failing(failure)
+            if is_final:
+                break
+        self._dropped += dropped + 1
+
+    async def _attempt(
+        self, client: httpx.AsyncClient, body: bytes, headers: dict[str, str]
+    ) -> tuple[str | None, bool]:
+        """Return why an attempt failed, None if it did not, and whether to leave it at that."""
+        import httpx  # noqa: PLC0415 - imported already
+
+        timestamp = str(int(time.time()))
+        signed = {**headers, "X-A2A-Sup-Timestamp": timestamp}
+        if self._webhook.secret is not None:
+            signed["X-A2A-Sup-Signature"] = signature(self._webhook.secret, timestamp, body)
+        try:
+            with trio.fail_after(self._webhook.timeout):
+                # The answer's body is nobody's business, and may be endless.
+                async with client.stream(
+                    "POST", self._webhook.url, content=body, headers=signed
+                ) as response:
+                    status = response.status_code
+        except trio.TooSlowError:
+            return f"no answer within {self._webhook.timeout:g} s", False
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+            return type(exc).__name__, False
+        if 200 <= status < 300:
+            return None, True
+        return f"answered {status}", status < 500 and status not in RETRIED
+
+    def _say_failing(self, why: str) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            _log.warning("webhook to %s fails: %s", self._webhook.host, why)
+
+    def _say_well(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            _log.warning("webhook to %s works again", self._webhook.host)
