@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, cast
 
 import attrs
 
+from a2a_sup.app.essential import INFO
 from a2a_sup.app.probes import probe_of
 from a2a_sup.app.settings import (
     ChildConfig,
@@ -153,7 +154,10 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
         **options,
     )
     # Variables are where secrets come from: snapshots show the command as the file has it.
-    return attrs.evolve(spec, info={**spec.info, "command": list(config.written)})
+    info = {**spec.info, "command": list(config.written)}
+    if config.essential:
+        info[INFO] = True
+    return attrs.evolve(spec, info=info)
 
 
 def _logs(settings: LogSettings, directory: Path | None) -> LogFiles | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import trio
 from a2a_sup.app.assembly import build, check_child
 from a2a_sup.app.config import read_config
 from a2a_sup.app.deadline import MARGIN, end_program_after, stop_bound
+from a2a_sup.app.essential import Essential
 from a2a_sup.app.log_writer import LogWriter
 from a2a_sup.app.logs import LogFormat, configure_logs
 from a2a_sup.app.narration import Narrator, narrate_services
@@ -81,7 +82,8 @@ def supervise(config: Config, options: Options) -> int:
     """Run the tree of ``config`` until it is stopped by a signal or ends by itself.
 
     Returns:
-        0 after a requested stop or an auto_shutdown; 1 when the root gave up or did not start.
+        The exit status of the essential child that ended; else 0 after a requested stop or an
+        auto_shutdown, 1 when the root gave up or did not start.
 
     Raises:
         StateInUse: another supervisor has the state directory.
@@ -104,7 +106,11 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     tree = TreeHandle(make(config))
     reloader = Reloader(tree, config, make, check_child)
     reloading = Reloading(reloader, partial(read_config, options.file, options.environ), stops)
-    with trio.open_signal_receiver(*HANDLED) as signals, LoopLag() as lag:
+    with (
+        ExitStack() as last_resort,
+        trio.open_signal_receiver(*HANDLED) as signals,
+        LoopLag() as lag,
+    ):
         # Before there is a thread that makes processes: children inherit what it blocks.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         host = own_processes(state.instance)
@@ -122,7 +128,10 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         )
         about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
-            listener = await nursery.start(_heed_signals, signals, tree, reloading)
+            stop = partial(_stop_in_time, tree, reloading, last_resort)
+            essential = Essential(tree.child, stop)
+            nursery.start_soon(essential.watch, tree.events(EVENTS_HELD))
+            listener = await nursery.start(_heed_signals, signals, tree, reloading, stop)
             reloads = await nursery.start(partial(reloading.run, watch=options.watch))
             verdict: ChildExit | None = None
             try:
@@ -133,7 +142,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             reloads.cancel()
     if verdict is not None:
         log.critical("tree.failed", because=str(verdict))
-    status = 0 if verdict is None else 1
+    status = essential.status if essential.status is not None else int(verdict is not None)
     log.info("tree.stopped", status=status)
     return status
 
@@ -162,11 +171,12 @@ async def _heed_signals(
     signals: AsyncIterator[int],
     tree: TreeHandle,
     reloading: Reloading,
+    stop: Callable[[], float],
     task_status: trio.TaskStatus[trio.CancelScope],
 ) -> None:
-    """Stop the tree at the first stop signal, hurry at the second, end the program at last."""
+    """Stop the tree at the first stop signal, hurry at the second."""
     log = structlog.get_logger()
-    with ExitStack() as last_resort, trio.CancelScope() as scope:
+    with trio.CancelScope() as scope:
         task_status.started(scope)
         is_stopping = False
         async for number in signals:
@@ -179,7 +189,12 @@ async def _heed_signals(
                 tree.hurry()
             else:
                 is_stopping = True
-                bound = stop_bound(reloading.spec)
-                log.info("signal.stop", signal=name, at_most=bound)
-                last_resort.callback(end_program_after(bound + MARGIN).cancel)
-                tree.stop()
+                log.info("signal.stop", signal=name, at_most=stop())
+
+
+def _stop_in_time(tree: TreeHandle, reloading: Reloading, last_resort: ExitStack) -> float:
+    """Stop the tree, and end the program at last; return the seconds that this takes at most."""
+    bound = stop_bound(reloading.spec)
+    last_resort.callback(end_program_after(bound + MARGIN).cancel)
+    tree.stop()
+    return bound

@@ -262,6 +262,7 @@ SWITCHES: dict[str, Reader[Any]] = {"enabled": flag, "disabled": flag}
 PROCESS_KEYS: dict[str, Reader[Any]] = {
     "command": command,
     "significant": flag,
+    "essential": flag,
     "wait_ready": flag,
     "notify": flag,
     **INHERITABLE_KEYS,

@@ -20,6 +20,7 @@ Act: TypeAlias = Literal["update", "remove", "restart", "add"]
 
 IN_PLACE = frozenset(
     {
+        "essential",
         "handshake",
         "handshake_timeout",
         "probes",

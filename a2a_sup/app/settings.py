@@ -90,6 +90,7 @@ class ProcessConfig:
         env_file: a file of ``NAME=value`` lines, read at each start.
         restart: the policy.
         significant: its end may end its supervisor.
+        essential: its end for good ends the whole program, with its exit status.
         wait_ready: the next sibling starts when it is ready, not when it was started.
         notify: it gets a ``NOTIFY_SOCKET`` and says by itself when it is ready.
         heartbeat: the seconds of its heartbeat probe, of which it is told when it is started.
@@ -116,6 +117,7 @@ class ProcessConfig:
     inherit_env: Inherited = "all"
     env_file: str | None = None
     significant: bool = False
+    essential: bool = False
     wait_ready: bool = False
     notify: bool = False
     heartbeat: float | None = None

@@ -26,11 +26,13 @@ from collections.abc import Iterator
 from subprocess import Popen
 from typing import TypeAlias, TypeVar
 
+import attrs
 import trio
 
 from a2a_sup.children import linux
 from a2a_sup.children.logs import LogBook
 from a2a_sup.children.marks import carry, instance_of, mark_of, marks_on, new_instance
+from a2a_sup.children.oom import OomKills
 from a2a_sup.children.spawning import Spawner
 from a2a_sup.errors import A2ASupError
 
@@ -100,12 +102,14 @@ class ProcessHost:
     Attributes:
         spawner: the thread that makes processes.
         logs: the output of the children.
+        oom: which of them the kernel killed for memory.
     """
 
     def __init__(self, instance: int) -> None:
         """Take the number for the marks."""
         self.spawner = Spawner()
         self.logs = LogBook()
+        self.oom = OomKills()
         self._instance = instance
         self._incarnations = 0
         self._alive: dict[int, int | None] = {}
@@ -149,19 +153,17 @@ class ProcessHost:
             return True
         return any(self._alive.get(mark) == leader for mark in marks_on(pid))
 
-    async def sweep(self, mark: int) -> frozenset[int]:
-        """Kill everything that carries the mark; its own process has been reaped.
-
-        Returns:
-            The pids that are left: they may not be signalled, or did not die in time.
-        """
+    async def sweep(self, mark: int) -> Swept:
+        """Kill everything that carries the mark; its own process has been reaped."""
         self._ended[mark] = self._alive.pop(mark)
         deadline = trio.current_time() + SWEEP_SECONDS
         found = set[int]()
+        ever_found = set[int]()
         quiet_rounds = 0
         # The kernel's list can miss a process while others exit: one empty look proves nothing.
         while quiet_rounds < 2 and trio.current_time() < deadline:
             before, found = found, (await self._round())[mark]
+            ever_found |= found
             if found <= self._forbidden:
                 quiet_rounds += 1
             else:
@@ -169,7 +171,8 @@ class ProcessHost:
                 # What was killed needs a moment to die; what forked meanwhile must not have one.
                 await trio.sleep(0.001 if found == before else 0)
         del self._ended[mark]
-        return frozenset(pid for pid in found if not linux.is_dead(pid))
+        survivors = frozenset(pid for pid in found if not linux.is_dead(pid))
+        return Swept(len(ever_found), survivors)
 
     async def _round(self) -> Found:
         """Return what a round that starts from now finds; sweeps at the same time share one."""
@@ -277,6 +280,7 @@ class OwningHost(ProcessHost):
                 await trio.sleep(TICK_SECONDS)
                 await self._round()
                 self._bury()
+                self.oom.look()
         finally:
             self.spawner.close()
             self.logs.close()
@@ -312,6 +316,19 @@ class OwningHost(ProcessHost):
 
     def _orphans(self) -> set[int]:
         return linux.children_of(os.getpid())
+
+
+@attrs.frozen
+class Swept:
+    """What a child had left behind when it ended.
+
+    Attributes:
+        found: how many processes, dead ones too that nobody had reaped.
+        survivors: the pids that are left: they may not be signalled, or did not die in time.
+    """
+
+    found: int
+    survivors: frozenset[int]
 
 
 class _Round:

@@ -14,7 +14,12 @@ from a2a_sup.children.command import Command
 from a2a_sup.children.hygiene import current_host
 from a2a_sup.children.logs import ChildLog, LogFiles
 from a2a_sup.children.mcp_connections import ConnectionLost, HandshakeFailed
-from a2a_sup.children.process import ProcessExited, last_output_of, report_log_error_to
+from a2a_sup.children.process import (
+    ProcessExited,
+    last_output_of,
+    report_left,
+    report_log_error_to,
+)
 from a2a_sup.children.running import RunningProcess, running
 from a2a_sup.errors import ChildExit, SpecError
 from a2a_sup.model.spec import ChildContext, StopRequest
@@ -96,9 +101,8 @@ async def run_server(server: MCPCommand, context: ChildContext, *, is_probed: bo
                 status = await _end(server, child)
         server = latest(server, context)
         context.report(exit_status=status)
-        if child.survivors:
-            context.report(survivors=sorted(child.survivors))
-        verdict = failure or _verdict(server.command, status, stop, shaken)
+        report_left(child, context)
+        verdict = failure or _verdict(server.command, child, status, stop, shaken)
         if verdict is not None:
             context.report(last_output=last_output_of(log, begin))
             raise verdict
@@ -164,13 +168,13 @@ async def _discard(stream: trio.abc.ReceiveStream) -> None:
 
 
 def _verdict(
-    command: Command, status: int, stop: StopRequest, shaken: trio.Event
+    command: Command, child: RunningProcess, status: int, stop: StopRequest, shaken: trio.Event
 ) -> ChildExit | None:
     """Return what to raise for a process that ended by itself or was asked to; None: nothing."""
     if stop.is_set() and status == -command.stop_signal:
         return None
     if status not in command.success:
-        return ProcessExited(status)
+        return ProcessExited(status, out_of_memory=child.out_of_memory)
     if stop.is_set() or shaken.is_set():
         return None
     return HandshakeFailed(f"exited with status {status} before the handshake was done")

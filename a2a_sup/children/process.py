@@ -34,11 +34,16 @@ class ProcessExited(ChildExit):
         last_output: the last lines it printed, a few kilobytes at most.
     """
 
-    def __init__(self, status: int, last_output: tuple[str, ...] = ()) -> None:
-        """Take the status as :mod:`subprocess` gives it."""
+    def __init__(
+        self, status: int, last_output: tuple[str, ...] = (), *, out_of_memory: bool = False
+    ) -> None:
+        """Take the status as :mod:`subprocess` gives it, and whether the kernel lacked memory."""
         self.exit_status = status
         self.last_output = last_output
-        if status < 0:
+        if out_of_memory:
+            self.kind = "out_of_memory"
+            super().__init__("killed by the kernel: out of memory")
+        elif status < 0:
             self.kind = "killed"
             super().__init__(f"killed by {signal_name(-status)}")
         else:
@@ -205,13 +210,12 @@ async def _run(
             status = await _until_end_or_stop(child, context, stop, ear)
         command = latest(command, context)
         context.report(exit_status=status)
-        if child.survivors:
-            context.report(survivors=sorted(child.survivors))
+        report_left(child, context)
         if status in command.success or (stop.is_set() and status == -command.stop_signal):
             return
         last_output = last_output_of(log, begin)
         context.report(last_output=last_output)
-        raise ProcessExited(status, last_output)
+        raise ProcessExited(status, last_output, out_of_memory=child.out_of_memory)
 
 
 async def _until_end_or_stop(
@@ -249,6 +253,14 @@ def stdio_of(logs: LogFiles | None) -> Stdio:
 def report_log_error_to(context: ChildContext, problem: str) -> None:
     """Show that the output of a child could not be kept."""
     context.report(log_error=problem)
+
+
+def report_left(child: RunningProcess, context: ChildContext) -> None:
+    """Show how many processes it left behind, and which of them could not be killed."""
+    if child.leftovers:
+        context.report(leftovers=child.leftovers)
+    if child.survivors:
+        context.report(survivors=sorted(child.survivors))
 
 
 def last_output_of(log: ChildLog, since: int) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ class RunningProcess:
         stdin: what it reads, under ``streams``.
         stdout: what it writes, under ``streams``.
         command: what it was made by; how to stop it may be changed while it runs.
+        out_of_memory: it was killed by the kernel, because its control group had no memory left.
+        leftovers: how many processes it had left behind when it ended.
         survivors: pids that could not be killed after its end.
     """
 
@@ -56,10 +58,13 @@ class RunningProcess:
         self.status: int | None = None
         self.stdin = ends.stdin
         self.stdout = ends.stdout
+        self.out_of_memory = False
+        self.leftovers = 0
         self.survivors = frozenset[int]()
         self.command = command
         self._process = process
         self._handle = os.pidfd_open(process.pid)
+        self._was_killed = False
         self._ended = trio.Event()
         # A cancellation from outside kills the process, and its end is still waited for.
         self._watching = trio.CancelScope(shield=True)
@@ -82,6 +87,7 @@ class RunningProcess:
 
     def kill(self) -> None:
         """Send SIGKILL to its group."""
+        self._was_killed = True
         self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
@@ -108,8 +114,11 @@ class RunningProcess:
         if self._watching.cancelled_caught:
             return
         # Before the status is taken: after it the group's number may be given away.
-        self.kill()
-        self.status = self._process.wait()
+        self.signal(signal.SIGKILL)
+        status = self._process.wait()
+        if status == -signal.SIGKILL and not self._was_killed:
+            self.out_of_memory = current_host().oom.claim()
+        self.status = status
         self._ended.set()
 
 
@@ -155,7 +164,8 @@ async def running(
             finally:
                 with trio.CancelScope(shield=True):
                     await child.end()
-                    child.survivors = await host.sweep(mark)
+                    swept = await host.sweep(mark)
+                    child.leftovers, child.survivors = swept.found, swept.survivors
                 nursery.cancel_scope.cancel()
         for stream, pipe in ends.logged.items():
             drain_rest(pipe, partial(log.write, stream=stream))

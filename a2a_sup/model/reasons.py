@@ -30,6 +30,8 @@ class ReasonKind(StrEnum):
     """It raised; a process exited with any other status."""
     KILLED = "killed"
     """Ended by force: its grace ran out, or a signal killed the process."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The kernel killed the process, because its control group reached its memory limit."""
     START_FAILED = "start_failed"
     """It ended, raised or was late before it acknowledged its start."""
     UNHEALTHY = "unhealthy"

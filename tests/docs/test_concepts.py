@@ -31,7 +31,7 @@ def test_states_and_transitions() -> None:
 
 
 def test_events() -> None:
-    table = {(words(kind)[0], words(name)[0]) for kind, name, *_ in rows("Events")[:-6]}
+    table = {(words(kind)[0], words(name)[0]) for kind, name, *_ in rows("Events")[:-7]}
     classes = dict(inspect.getmembers(events, inspect.isclass))
     types = {(vars(each)["type"], name) for name, each in classes.items() if "type" in vars(each)}
     assert table == types - {("event", "Event")}
@@ -45,4 +45,4 @@ def test_fields_of_events() -> None:
 
 
 def test_kinds_of_reasons() -> None:
-    assert [words(name)[0] for name, _ in rows("Events")[-6:]] == list(map(str, ReasonKind))
+    assert [words(name)[0] for name, _ in rows("Events")[-7:]] == list(map(str, ReasonKind))
