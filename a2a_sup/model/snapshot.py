@@ -37,6 +37,7 @@ class ChildSnapshot:
         restart: permanent, transient or temporary.
         supervisor: of a nested supervisor that is alive: its own picture.
         probes: in the order of its specification.
+        waits_for: of a pending child: what it needs and is not so yet, as ``db ready``.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ChildSnapshot:
     supervisor: SupervisorSnapshot | None
     healthy: bool | None = None
     probes: tuple[ProbeSnapshot, ...] = ()
+    waits_for: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ import attrs
 
 from a2a_sup.errors import SpecError
 from a2a_sup.model.health import Probe, probes_problems, says_ready
+from a2a_sup.model.needs import Need, Needs, NeedWord, family_problems, needs_of, needs_problems
 from a2a_sup.model.restarts import Restart, RestartType, RestartWord, window_problems
 from a2a_sup.model.strategy import AutoShutdown, Strategy, auto_shutdown_of, strategy_of
 from a2a_sup.model.words import is_number, word_problems
@@ -106,6 +107,11 @@ def _probes(given: Iterable[Probe]) -> tuple[Probe, ...]:
     return tuple(given)
 
 
+def _needs(given: Mapping[str, Need | NeedWord]) -> Needs:
+    # What is no table is left as it is, to be named with the other mistakes.
+    return needs_of(given) if isinstance(given, Mapping) else given
+
+
 @attrs.frozen(eq=False)
 class ChildSpec:
     """How to run one child. ``task``, ``process``, ``mcp_server`` and ``supervisor`` make these.
@@ -124,6 +130,9 @@ class ChildSpec:
         info: what snapshots show of the specification, such as the command. No secrets.
         tags: words to find it by.
         probes: what it is asked while it runs.
+        after: siblings, by name, and what is needed of each before this child is started at the
+            boot of its supervisor: ``started``, ``ready`` or ``finished``. One of a supervisor's
+            children having needs, all are started at once as far as needs allow.
         held: asked, with the child's path, whenever its supervisor would start it unasked, as it
             boots or restarts a group: True leaves it down, ``stopped``, until a call starts it.
             None: never.
@@ -143,6 +152,7 @@ class ChildSpec:
     info: Mapping[str, Any] = attrs.field(factory=dict)
     tags: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     probes: tuple[Probe, ...] = attrs.field(default=(), converter=_probes)
+    after: Mapping[str, Need] = attrs.field(factory=dict, converter=_needs)
     held: Callable[[str], bool] | None = None
 
     @shutdown.default
@@ -191,6 +201,7 @@ def _child_problems(spec: ChildSpec) -> Iterable[str]:
     yield from probes_problems(spec.probes)
     if spec.probes and isinstance(spec.run, SupervisorSpec):
         yield "a supervisor has no probes; its children may"
+    yield from needs_problems(spec.after)
     if spec.held is not None and not callable(spec.held):
         yield f"held is a function of the child's path, or None, not {spec.held!r}"
     timeout = spec.start_timeout
@@ -284,8 +295,18 @@ def _combination_problems(spec: SupervisorSpec) -> Iterable[str]:
         yield "supervisor: a dynamic supervisor starts without children"
     if not spec.dynamic and (spec.template is not None or spec.max_children is not None):
         yield "supervisor: template and max_children belong to a dynamic supervisor"
+    family = {child.name: child.after for child in spec.children}
+    if any(family.values()):
+        yield from needs_in_family_problems(spec, family)
     if problem := depth_problem(spec):
         yield f"supervisor: {problem}"
+
+
+def needs_in_family_problems(spec: SupervisorSpec, family: Mapping[str, Needs]) -> Iterable[str]:
+    """Yield what is wrong with the needs of children under the supervisor ``spec``."""
+    if spec.strategy is not Strategy.ONE_FOR_ONE:
+        yield f"supervisor: after is for one_for_one, not {spec.strategy}, which has its order"
+    yield from family_problems(family, (child.name for child in spec.children))
 
 
 def significance_problem(supervisor: SupervisorSpec, child: ChildSpec) -> str | None:

@@ -25,7 +25,13 @@ from a2a_sup.errors import (
     TooManyChildren,
 )
 from a2a_sup.model.snapshot import ChildSnapshot
-from a2a_sup.model.spec import ChildSpec, SupervisorSpec, depth_problem, significance_problem
+from a2a_sup.model.spec import (
+    ChildSpec,
+    SupervisorSpec,
+    depth_problem,
+    needs_in_family_problems,
+    significance_problem,
+)
 from a2a_sup.model.states import ALIVE, State
 from a2a_sup.tree.plan import Plan
 
@@ -109,7 +115,7 @@ def start_child(spec: ChildSpec, before: str | None = None) -> Request:
         raise SpecError(f"a child is a ChildSpec (task, supervisor, ...), not {spec!r}")
 
     def handle(supervisor: Supervisor, request: Request) -> None:
-        problem = significance_problem(supervisor.spec, spec) or _depth_problem(supervisor, spec)
+        problem = _problem(supervisor, spec)
         if problem:
             request.fail(SpecError(problem))
         elif supervisor.spec.dynamic:
@@ -120,6 +126,24 @@ def start_child(spec: ChildSpec, before: str | None = None) -> Request:
             _start_static(supervisor, request, spec, before)
 
     return Request(handle, spec.name)
+
+
+def _problem(supervisor: Supervisor, spec: ChildSpec) -> str | None:
+    """Return why ``spec`` may not be under ``supervisor``, or None."""
+    return (
+        significance_problem(supervisor.spec, spec)
+        or _depth_problem(supervisor, spec)
+        or _needs_problem(supervisor, spec)
+    )
+
+
+def _needs_problem(supervisor: Supervisor, spec: ChildSpec) -> str | None:
+    if not spec.after:
+        return None
+    records = supervisor.roster.records
+    family = {name: record.spec.after for name, record in records.items()}
+    family[spec.name] = spec.after
+    return next(iter(needs_in_family_problems(supervisor.spec, family)), None)
 
 
 def _depth_problem(supervisor: Supervisor, spec: ChildSpec) -> str | None:
@@ -164,6 +188,9 @@ def _start_static(
     record = supervisor.roster.records.get(spec.name)
     if record is None:
         record = supervisor.roster.add(spec, spec.name, before)
+        if supervisor.roster.waiting.unmet(record):
+            request.answer(ChildRef(record.path, 0, running=False))
+            return
         record.is_provisional = True
         _start(supervisor, record, request)
     elif record.state is State.STOPPING:
@@ -241,11 +268,7 @@ def update_child(spec: ChildSpec) -> Request:
             return
         if supervisor.spec.dynamic:
             request.fail(NotSupported(supervisor.path, "a dynamic supervisor's children differ"))
-        elif problem := (
-            significance_problem(supervisor.spec, spec)
-            or _depth_problem(supervisor, spec)
-            or _update_problem(record, spec)
-        ):
+        elif problem := _problem(supervisor, spec) or _update_problem(record, spec):
             request.fail(SpecError(problem))
         else:
             supervisor.update(record, spec)
@@ -356,7 +379,10 @@ def _find_idle(supervisor: Supervisor, request: Request) -> Record | None:
     elif record.current is not None:
         request.fail(ChildRunning(record.path, f"is {record.state}"))
     elif record.state in (State.BACKING_OFF, State.PENDING):
-        request.fail(ChildRestarting(record.path, "is about to be started by its supervisor"))
+        because = f", and waits for {', '.join(record.waits_for)}" if record.waits_for else ""
+        request.fail(
+            ChildRestarting(record.path, f"is about to be started by its supervisor{because}")
+        )
     else:
         return record
     return None

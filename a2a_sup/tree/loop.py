@@ -100,6 +100,11 @@ class Loop:
         if self._plan is not None and self._plan.settled(incarnation):
             self.mail.wake()
 
+    def start_with_boot(self, incarnation: Incarnation) -> None:
+        """Let the boot, if it is under way, wait for a child that was started beside its plan."""
+        if self._plan is not None and self._plan.purpose == "boot":
+            self._plan.waiting.add(incarnation)
+
     def plan_for(self, incarnation: Incarnation) -> Plan | None:
         """Return the plan if it waits for ``incarnation``."""
         plan = self._plan

@@ -64,12 +64,14 @@ class Restarter:
 
     def retry(self, subject: tuple[Record, StartFailed, Iterable[Record]]) -> None:
         """Restart a child whose restart failed; ``rest``: those who were to start after it."""
-        record, failure, rest = subject
+        record, failure, others = subject
+        rest = deque(others)
         if not record.awaits_restart or record.next_attempt_at is not None:
             return
         self.restart(record, failure)
-        if record.state is State.FAILED and record.is_isolated:
-            self._supervisor.follow(Plan("restart", start=deque(rest)))
+        # Without a rest there is nothing to follow, and a boot may be under way.
+        if rest and record.state is State.FAILED and record.is_isolated:
+            self._supervisor.follow(Plan("restart", start=rest))
 
     def _backed_off(self, subject: tuple[Record, float]) -> None:
         record, when = subject

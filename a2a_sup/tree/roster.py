@@ -11,6 +11,7 @@ from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.model.states import State
 from a2a_sup.tree.bus import Bus
+from a2a_sup.tree.needs import Waiting, wait_text
 from a2a_sup.tree.probing import Answers
 from a2a_sup.tree.runner import NO_DETAILS, Incarnation
 
@@ -27,10 +28,11 @@ class Roster:
         path: the supervisor's path; empty for the root.
         holder: the record of the supervisor itself in its parent's roster, if it has a parent.
         records: the children by name, in start order.
+        waiting: who of the children waits for whom.
         now: returns the time on Trio's clock.
     """
 
-    __slots__ = ("_bus", "_picture", "holder", "now", "path", "records", "spec")
+    __slots__ = ("_bus", "_picture", "holder", "now", "path", "records", "spec", "waiting")
 
     def __init__(self, spec: SupervisorSpec, path: str, bus: Bus, holder: Record | None) -> None:
         """Begin without children."""
@@ -38,6 +40,7 @@ class Roster:
         self.path = path
         self.holder = holder
         self.records: dict[str, Record] = {}
+        self.waiting = Waiting(self)
         self.now = bus.now
         self._bus = bus
         self._picture: SupervisorSnapshot | None = None
@@ -49,6 +52,8 @@ class Roster:
             names = [other for other in self.records if other != name]
             names.insert(names.index(before), name)
             self.records = {other: self.records[other] for other in names}
+        if spec.after:
+            self.waiting.added(record)
         self.touch()
         self._bus.emit(events.ChildAdded, record.path, 0, before)
         return record
@@ -65,6 +70,7 @@ class Roster:
         if not record.is_forgotten:
             record.is_forgotten = True
             del self.records[record.name]
+            self.waiting.removed(record)
             self.touch()
             self._bus.emit(events.ChildRemoved, record.path, record.number)
 
@@ -188,6 +194,13 @@ class Record:
         return self.spec.restart.when_exhausted == "isolate"
 
     @property
+    def waits_for(self) -> tuple[str, ...]:
+        """What a pending child needs and is not so yet."""
+        if self.state is not State.PENDING or not self.spec.after:
+            return ()
+        return tuple(wait_text(name, need) for name, need in self.roster.waiting.unmet(self))
+
+    @property
     def is_held(self) -> bool:
         """Whether it is to be left down where its supervisor would start it unasked."""
         held = self.spec.held
@@ -206,7 +219,9 @@ class Record:
     def adopt(self, spec: ChildSpec) -> None:
         """Take a new specification; the running incarnation is left alone, but for its probes."""
         are_probes_new = spec.probes != self.spec.probes
+        self.roster.waiting.removed(self)
         self.spec = spec
+        self.roster.waiting.added(self)
         if are_probes_new:
             self.answers = Answers(spec.probes, self.answers) if spec.probes else None
             if self.current is not None:
@@ -257,5 +272,6 @@ class Record:
             restart=self.spec.restart.type.value,
             supervisor=below,
             healthy=None if self.answers is None else self.answers.healthy,
+            waits_for=self.waits_for,
             probes=() if self.answers is None else self.answers.picture(),
         )

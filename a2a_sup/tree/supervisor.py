@@ -23,12 +23,13 @@ from a2a_sup.errors import GaveUp, ShutdownExit, StartFailed, SupervisorEnded
 from a2a_sup.model import events
 from a2a_sup.model.reasons import SHUTDOWN, Reason, reason_of
 from a2a_sup.model.restarts import RestartType
-from a2a_sup.model.spec import ChildContext, ChildSpec, SupervisorSpec
+from a2a_sup.model.spec import ChildContext, ChildSpec, StopOrder, SupervisorSpec
 from a2a_sup.model.states import State
 from a2a_sup.model.strategy import shuts_down
 from a2a_sup.tree.bus import Bus
 from a2a_sup.tree.calls import ChildRef, Request
 from a2a_sup.tree.loop import Loop
+from a2a_sup.tree.needs import Waiting
 from a2a_sup.tree.plan import Plan
 from a2a_sup.tree.probing import Prober
 from a2a_sup.tree.restarter import Restarter
@@ -102,8 +103,14 @@ class Supervisor:
                 start=deque(self.roster.records.values()),
                 is_exclusive=self.spec.strategy.grouped,
                 done=self._booted,
+                needs=self._needs,
             )
         )
+
+    @property
+    def _needs(self) -> Waiting | None:
+        """Who of the children waits for whom; None: nobody for anybody."""
+        return None if self.roster.waiting.is_empty else self.roster.waiting
 
     async def _serve(self) -> None:
         try:
@@ -171,6 +178,7 @@ class Supervisor:
             self.mail.at(
                 record.started_at + record.spec.restart.min_uptime, self._on_uptime, record
             )
+        self._look_at_needs(record)
         self.loop.settled(incarnation)
 
     def interrupted(self, incarnation: Incarnation) -> None:
@@ -187,6 +195,7 @@ class Supervisor:
     def said_ready(self, incarnation: Incarnation) -> None:
         """Take note of readiness."""
         self.roster.note(incarnation.record, events.ChildReady, bool(incarnation.is_ready))
+        self._look_at_needs(incarnation.record)
 
     def reported(self, incarnation: Incarnation, details: Mapping[str, Any]) -> None:
         """Take note of details."""
@@ -227,6 +236,7 @@ class Supervisor:
             self._ignored(incarnation)
         else:
             self._start_failed(incarnation, reason, error)
+        self._look_at_needs(record)
         self.loop.settled(incarnation)
 
     def _ended_as_asked(self, incarnation: Incarnation, reason: Reason) -> None:
@@ -294,6 +304,17 @@ class Supervisor:
                     self._stopper.stop_idle(member)
             self.mail.post(self._restarter.retry, (record, failure, rest))
 
+    def _look_at_needs(self, record: Record) -> None:
+        """Take note that something about a child is new that others may be waiting for."""
+        if self.roster.waiting.is_empty:
+            return
+        if record.state is State.FINISHED:
+            self.roster.waiting.finished(record)
+        for dependant in self.roster.waiting.dependants(record.name):
+            if dependant.state is State.PENDING:
+                dependant.touch()
+                self.mail.post(self.start_if_met, dependant)
+
     # --- decisions: taken one at a time, in the task of the supervisor --------------------------
 
     def _on_request(self, request: Request) -> None:
@@ -302,6 +323,17 @@ class Supervisor:
     def _on_unhealthy(self, subject: tuple[Incarnation, Reason]) -> None:
         incarnation, reason = subject
         self._stopper.end_unhealthy(incarnation, reason)
+
+    def start_if_met(self, record: Record) -> None:
+        """Start a child that waited for others, if they are now what it needs."""
+        if record.state is not State.PENDING or record.is_forgotten:
+            return
+        if self.roster.waiting.unmet(record):
+            return
+        if record.is_held:
+            self.hold(record)
+        else:
+            self.loop.start_with_boot(self.start(record))
 
     def _on_exit(self, incarnation: Incarnation) -> None:
         record = incarnation.record
@@ -349,12 +381,18 @@ class Supervisor:
         self.roster.announce(events.SupervisorStarted)
         self._on_booted()
 
+    def _in_stop_order(self) -> list[Record]:
+        records = self.roster.records.values()
+        return list(records) if self._needs is None else self._needs.in_order(records)
+
     def _shut_down(self) -> None:
+        stop_order: StopOrder = "parallel" if self.spec.dynamic else self.spec.stop_order
         self.loop.follow(
             Plan(
                 "call",
-                stop=list(self.roster.records.values()),
-                stop_order="parallel" if self.spec.dynamic else self.spec.stop_order,
+                stop=self._in_stop_order(),
+                stop_order=stop_order,
+                needs=self._needs if stop_order == "parallel" else None,
                 done=lambda _: self._finish(),
             )
         )
@@ -421,7 +459,10 @@ class Supervisor:
 
     def update(self, record: Record, spec: ChildSpec) -> None:
         """Give a child a new specification and leave its incarnation alone."""
+        has_waited = bool(record.spec.after)
         record.adopt(spec)
+        if has_waited:
+            self.mail.post(self.start_if_met, record)
         self.roster.note(record, events.ChildUpdated)
         if record.nested is not None and isinstance(spec.run, SupervisorSpec):
             record.nested.adopt(spec.run)

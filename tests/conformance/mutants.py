@@ -97,7 +97,7 @@ MUTANTS = [
         "events.ChildIgnored)\n        if record.leaves_at_end:",
         "events.ChildIgnored)\n        if False:",
     ),
-    Mutant("running=False))", "running=True))"),
+    Mutant("incarnation.number, running=False))", "incarnation.number, running=True))"),
     # --- ends
     Mutant("if record.current is not incarnation:", "if False:"),
     Mutant(
@@ -156,8 +156,8 @@ MUTANTS = [
     Mutant('"parallel" if self.spec.dynamic else self.spec.stop_order', '"parallel"'),
     Mutant('"parallel" if self.spec.dynamic else self.spec.stop_order', '"reverse"'),
     Mutant(
-        "stop=list(self.roster.records.values()),",
-        "stop=list(self.roster.records.values())[::-1],",
+        "return list(records) if self._needs is None",
+        "return list(records)[::-1] if self._needs is None",
     ),
     Mutant(
         "if was_unread or record.state in (State.BACKING_OFF, State.PENDING):",
@@ -189,10 +189,13 @@ MUTANTS = [
         "sum(record.current is not None for record in records)",
     ),
     Mutant("elif record.state in (State.BACKING_OFF, State.PENDING):", "elif False:"),
-    Mutant("problem = significance_problem(supervisor.spec, spec) or", "problem = "),
+    Mutant(
+        "significance_problem(supervisor.spec, spec)\n        or _depth_problem",
+        "_depth_problem",
+    ),
     # --- the order of things
     Mutant("self.stop.pop()", "self.stop.pop(0)"),
-    Mutant("self.start.popleft()", "self.start.pop()"),
+    Mutant("self._start(self.start.popleft(), mover)", "self._start(self.start.pop(), mover)"),
     Mutant("while not self.waiting and self.failed is None:", "while self.failed is None:"),
     Mutant(
         "if record.is_forgotten or record.current is not None:",

@@ -349,3 +349,16 @@ def test_a_tree_returns_what_the_block_computes_and_leaves_nothing() -> None:
 
     assert run_virtual(main) == 7
     assert (a.starts, a.alive) == (1, 0)
+
+
+async def test_a_child_that_is_given_up_alone_does_not_end_the_boot_of_the_others() -> None:
+    log: list[str] = []
+    bad, slow = ScriptedChild("bad", log=log), ScriptedChild("slow", log=log, start_delay=100)
+    last = ScriptedChild("last", log=log)
+    bad.fail_next_start(*[OSError("no")] * 9)
+    alone = Restart(intensity=1, when_exhausted="isolate")
+    specs = [bad.spec(restart=alone), slow.spec(), last.spec()]
+    async with open_tree(supervisor("app", specs)) as tree:
+        assert trio.current_time() == 100
+        states = [child.state for child in tree.snapshot().root.children]
+        assert states == [State.FAILED, State.RUNNING, State.RUNNING]
