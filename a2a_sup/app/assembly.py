@@ -92,7 +92,7 @@ def build_child(config: ChildConfig, *, logs_dir: Path | None) -> ChildSpec:
 
 
 def _supervisor(config: SupervisorConfig, logs_dir: Path | None, problems: list[str]) -> ChildSpec:
-    return supervisor(
+    spec = supervisor(
         config.name,
         _children(config, logs_dir, problems),
         strategy=cast(StrategyWord, config.strategy),
@@ -105,6 +105,7 @@ def _supervisor(config: SupervisorConfig, logs_dir: Path | None, problems: list[
         start_timeout=config.start_timeout,
         tags=config.tags,
     )
+    return attrs.evolve(spec, after=config.after)
 
 
 def _children(
@@ -157,7 +158,7 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
     info = {**spec.info, "command": list(config.written)}
     if config.essential:
         info[INFO] = True
-    return attrs.evolve(spec, info=info)
+    return attrs.evolve(spec, info=info, after=config.after)
 
 
 def _logs(settings: LogSettings, directory: Path | None) -> LogFiles | None:

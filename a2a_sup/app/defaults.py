@@ -33,6 +33,7 @@ class Family:
         defaults: the keys its children have unless they say otherwise.
         files: the files that are being read, each included by the one before.
         places: where the names of its children were given.
+        needs: what its children say of their needs, by their names.
     """
 
     path: str = ""
@@ -42,6 +43,7 @@ class Family:
     defaults: Fields = attrs.field(factory=dict)
     files: tuple[str, ...] = ()
     places: dict[str, str] = attrs.field(factory=dict)
+    needs: dict[str, Value] = attrs.field(factory=dict)
 
     def path_of(self, name: str) -> str:
         """Return the path of a child."""

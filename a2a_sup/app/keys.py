@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, get_args
 
 from a2a_sup.app.probe_keys import probes_of
@@ -34,6 +35,7 @@ from a2a_sup.children.command import LIMIT_NAMES, Inherited, signal_of
 from a2a_sup.children.log_files import OutputFormat
 from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.errors import SpecError
+from a2a_sup.model.needs import Need
 from a2a_sup.model.restarts import Backoff, RestartType, WhenExhausted
 from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
@@ -235,6 +237,16 @@ _LOGS = table_of(
 )
 _TAGS = list_of(text)
 
+
+def after(value: Value) -> dict[str, Need]:
+    """Read a table of siblings and what is needed of each. What is wrong is noted and left out."""
+    needs: dict[str, Need] = {}
+    for name, entry in table(value).entries():
+        with suppress(Refused):
+            needs[name] = Need(word(Need)(entry))
+    return needs
+
+
 INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "restart": restart,
     "cwd": path,
@@ -262,6 +274,7 @@ SWITCHES: dict[str, Reader[Any]] = {"enabled": flag, "disabled": flag}
 PROCESS_KEYS: dict[str, Reader[Any]] = {
     "command": command,
     "significant": flag,
+    "after": after,
     "essential": flag,
     "wait_ready": flag,
     "notify": flag,
@@ -290,6 +303,7 @@ SUPERVISOR_KEYS: dict[str, Reader[Any]] = {
     **STRATEGY_KEYS,
     "restart": restart,
     "significant": flag,
+    "after": after,
     "start_timeout": positive_duration,
     "tags": _TAGS,
 }

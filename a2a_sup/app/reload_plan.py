@@ -20,6 +20,7 @@ Act: TypeAlias = Literal["update", "remove", "restart", "add"]
 
 IN_PLACE = frozenset(
     {
+        "after",
         "essential",
         "handshake",
         "handshake_timeout",

@@ -16,6 +16,7 @@ from a2a_sup.children.log_files import OutputFormat
 from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.model.health import Purpose
+from a2a_sup.model.needs import Need
 from a2a_sup.model.restarts import Restart
 from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
@@ -96,6 +97,7 @@ class ProcessConfig:
         heartbeat: the seconds of its heartbeat probe, of which it is told when it is started.
         probes: what it is asked while it runs.
         start_timeout: seconds; None: no limit.
+        after: siblings, and what is needed of each before it is started.
         tags: words to find it by.
         stop_signal: the name of the polite signal, ``SIGTERM``.
         stop_timeout: seconds between the polite signal and the kill.
@@ -123,6 +125,7 @@ class ProcessConfig:
     heartbeat: float | None = None
     probes: tuple[ProbeConfig, ...] = ()
     start_timeout: float | None = None
+    after: Mapping[str, Need] = attrs.field(factory=dict)
     tags: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 5.0
@@ -172,6 +175,7 @@ class SupervisorConfig:
         restart: the policy of the supervisor itself, as a child; the root has no use for it.
         significant: as of a process.
         start_timeout: as of a process.
+        after: as of a process.
         tags: as of a process.
     """
 
@@ -185,6 +189,7 @@ class SupervisorConfig:
     restart: Restart = attrs.field(factory=Restart)
     significant: bool = False
     start_timeout: float | None = None
+    after: Mapping[str, Need] = attrs.field(factory=dict)
     tags: tuple[str, ...] = ()
 
 

@@ -25,6 +25,7 @@ from a2a_sup.app.keys import (
     SWITCHES,
     words_of,
 )
+from a2a_sup.app.needs import check_needs
 from a2a_sup.app.problems import Problem, shown, suggestion
 from a2a_sup.app.settings import (
     ChildConfig,
@@ -86,7 +87,9 @@ class TreeReader:
             return defaults.supervisor({"name": ROOT_NAME}, ())
         fields = {"name": ROOT_NAME, **self._root_fields(document)}
         also = ("supervisor", "serve", "webhooks")
-        children = tuple(self._content(document, family.ruled_by(fields), also))
+        family = family.ruled_by(fields)
+        children = tuple(self._content(document, family, also))
+        self._check_needs(family, children)
         root = defaults.supervisor(fields, children)
         if not is_json(file) and "serve" in document.raw:
             self._read_serve(document.entry("serve"), root)
@@ -201,6 +204,9 @@ class TreeReader:
         except Refused:
             return
 
+    def _check_needs(self, family: Family, children: tuple[ChildConfig, ...]) -> None:
+        check_needs(family, children, {skipped.path for skipped in self.skipped})
+
     def _reason_to_skip(self, entry: Value) -> str | None:
         """Return why a child is not run: nothing else of it is read then."""
         if _is_disabled(entry):
@@ -213,6 +219,8 @@ class TreeReader:
 
     def _child(self, name: str, entry: Value, family: Family) -> ChildConfig:
         kind = _kind(entry)
+        if "after" in entry.raw:
+            family.needs[name] = entry.entry("after")
         if kind == "children":
             return self._nested(name, entry, family)
         if kind == "mcp":
@@ -225,7 +233,9 @@ class TreeReader:
         unknown_keys(entry, (*SUPERVISOR_KEYS, *SWITCHES, *FAMILY_KEYS))
         fields = read_keys(entry, SUPERVISOR_KEYS)
         defaults.check_stop_order(entry, fields)
-        children = tuple(self._members(entry, family.below(name).ruled_by(fields)))
+        own = family.below(name).ruled_by(fields)
+        children = tuple(self._members(entry, own))
+        self._check_needs(own, children)
         return defaults.nested(name, entry, fields, family, children)
 
 

@@ -140,8 +140,12 @@ def _problem(supervisor: Supervisor, spec: ChildSpec) -> str | None:
 def _needs_problem(supervisor: Supervisor, spec: ChildSpec) -> str | None:
     if not spec.after:
         return None
-    records = supervisor.roster.records
-    family = {name: record.spec.after for name, record in records.items()}
+    family = {name: record.spec.after for name, record in supervisor.roster.records.items()}
+    # What another one needs may be gone: that is no mistake of this one.
+    known = {child.name for child in supervisor.spec.children} | family.keys() | {spec.name}
+    family = {
+        name: {o: n for o, n in after.items() if o in known} for name, after in family.items()
+    }
     family[spec.name] = spec.after
     return next(iter(needs_in_family_problems(supervisor.spec, family)), None)
 
