@@ -24,6 +24,7 @@ from a2a_sup.app.narration import Narrator, narrate_services
 from a2a_sup.app.operator import FILE_NAME, OperatorStops
 from a2a_sup.app.reload import Reloader
 from a2a_sup.app.reloading import Reloading
+from a2a_sup.app.replicas import with_copies
 from a2a_sup.app.services import Shown, addresses_of, run_services, services_of
 from a2a_sup.app.settings import Config
 from a2a_sup.children.hygiene import own_processes
@@ -102,6 +103,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     for skipped in config.skipped:
         log.info("child.skipped", child=skipped.path, because=skipped.reason)
     stops = OperatorStops(state.directory / FILE_NAME, fresh=options.fresh)
+    config = with_copies(config, stops.copies)
     make = partial(build, logs_dir=state.logs, held=stops.is_stopped)
     tree = TreeHandle(make(config))
     reloader = Reloader(tree, config, make, check_child)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, get_args
 
 from a2a_sup.app.probe_keys import probes_of
+from a2a_sup.app.replicas import COPIES_LIMIT
 from a2a_sup.app.values import (
     Fields,
     Reader,
@@ -275,6 +276,7 @@ PROCESS_KEYS: dict[str, Reader[Any]] = {
     "command": command,
     "significant": flag,
     "after": after,
+    "replicas": whole(0, COPIES_LIMIT),
     "essential": flag,
     "wait_ready": flag,
     "notify": flag,

@@ -131,9 +131,16 @@ class Reloader:
         Raises:
             CannotReload: nothing was changed.
         """
+        return await self.change(lambda _: new)
+
+    async def change(self, make: Callable[[Config], Config]) -> Outcome:
+        """Bring the tree to what ``make`` makes of its configuration, as ``apply`` does.
+
+        Raises what ``apply`` and ``make`` raise.
+        """
         async with self._one_at_a_time:
             with trio.CancelScope(shield=True):
-                outcome = await self._apply(new)
+                outcome = await self._apply(make(self.config))
         return outcome
 
     async def _apply(self, new: Config) -> Outcome:
@@ -163,7 +170,7 @@ class Reloader:
     def _problems(self, todo: Plan, new: Config) -> Iterator[str]:
         """Yield what keeps the children that would be started from starting."""
         started = {step.path for step in todo.steps if step.act in ("add", "restart")}
-        for path, child in _walk("", new.root):
+        for path, child in walk("", new.root):
             parents = {path[:end] for end, char in enumerate(path) if char == "/"}
             if not isinstance(child, SupervisorConfig) and started & {path, *parents}:
                 problem = self._check(child)
@@ -382,12 +389,13 @@ def _above(path: str) -> Iterator[str]:
     yield ""
 
 
-def _walk(path: str, family: SupervisorConfig) -> Iterator[tuple[str, ChildConfig]]:
+def walk(path: str, family: SupervisorConfig) -> Iterator[tuple[str, ChildConfig]]:
+    """Yield every child below a supervisor with its path, parents first."""
     for child in family.children:
         place = path_of(path, child.name)
         yield place, child
         if isinstance(child, SupervisorConfig):
-            yield from _walk(place, child)
+            yield from walk(place, child)
 
 
 def _specs(path: str, spec: ChildSpec) -> Iterator[tuple[str, ChildSpec]]:

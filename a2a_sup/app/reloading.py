@@ -14,9 +14,10 @@ import trio
 
 from a2a_sup.app.config import ConfigError
 from a2a_sup.app.operator import OperatorStops
-from a2a_sup.app.reload import CannotReload, Outcome, Reloader
+from a2a_sup.app.reload import CannotReload, Outcome, Reloader, walk
+from a2a_sup.app.replicas import COPIES_LIMIT, has_copies, with_copies
 from a2a_sup.app.settings import Config
-from a2a_sup.errors import SpecError
+from a2a_sup.errors import NoSuchChild, NotSupported, SpecError
 from a2a_sup.model.spec import ChildSpec
 
 DEBOUNCE = 0.2
@@ -74,22 +75,59 @@ class Reloading:
             SpecError: this installation cannot run some of the children.
             CannotReload: a child could not start, such as for want of its program.
         """
-        new = await trio.to_thread.run_sync(self._read)
+        new = await trio.to_thread.run_sync(self._read_again)
         if plan_only:
             return self._reloader.plan(new).to_json()
         return (await self._apply(new, "call")).to_json()
 
+    async def scale(self, path: str, copies: int) -> dict[str, Any]:
+        """Have so many copies of the child at ``path``, which the file gives ``replicas``.
+
+        The number is kept in the state directory and holds until the next ``scale``, whatever the
+        file says, or a run that is ``--fresh``. The last copies go first.
+
+        Returns:
+            :meth:`Outcome.to_json`.
+
+        Raises:
+            NoSuchChild: there is no such child.
+            NotSupported: it has no copies, or ``copies`` is out of range.
+            CannotReload: a copy could not start; nothing was changed.
+        """
+        if not 0 <= copies <= COPIES_LIMIT:
+            raise NotSupported(path, f"copies are 0 to {COPIES_LIMIT}, not {copies}")
+
+        def scaled(config: Config) -> Config:
+            if not has_copies(config, path):
+                if any(place == path for place, _ in walk("", config.root)):
+                    raise NotSupported(path, "has no replicas in the file, so it cannot be scaled")
+                raise NoSuchChild(path, "there is no such child")
+            return with_copies(config, {path: copies})
+
+        outcome = await self._reloader.change(scaled)
+        if outcome.failed is None:
+            self._stops.scaled(path, copies)
+        self._tell(outcome, "scale")
+        return outcome.to_json()
+
+    def _read_again(self) -> Config:
+        return with_copies(self._read(), self._stops.copies)
+
     async def heed(self, trigger: str) -> None:
         """Reload because of ``trigger``; mistakes go to the log, each on a line of its own."""
         try:
-            new = await trio.to_thread.run_sync(self._read)
+            new = await trio.to_thread.run_sync(self._read_again)
             await self._apply(new, trigger)
         except Mistaken as exc:
             _tell_mistakes(trigger, exc.problems)
 
     async def _apply(self, new: Config, trigger: str) -> Outcome:
-        log = structlog.get_logger()
         outcome = await self._reloader.apply(new)
+        self._tell(outcome, trigger)
+        return outcome
+
+    def _tell(self, outcome: Outcome, trigger: str) -> None:
+        log = structlog.get_logger()
         self._stops.forget(step.path for step in outcome.applied if step.act == "remove")
         for step in outcome.applied:
             log.info(f"reload.{step.act}", child=step.path, why=list(step.why))
@@ -106,7 +144,6 @@ class Reloading:
             log.info(
                 "reload.done", trigger=trigger, steps=len(outcome.applied), untouched=untouched
             )
-        return outcome
 
     async def _watch(self) -> None:
         log = structlog.get_logger()

@@ -177,6 +177,7 @@ class SupervisorConfig:
         start_timeout: as of a process.
         after: as of a process.
         tags: as of a process.
+        template: what its children are copies of, if they are.
     """
 
     name: str
@@ -191,6 +192,7 @@ class SupervisorConfig:
     start_timeout: float | None = None
     after: Mapping[str, Need] = attrs.field(factory=dict)
     tags: tuple[str, ...] = ()
+    template: ProcessConfig | None = attrs.field(default=None, eq=False)
 
 
 ChildConfig: TypeAlias = ProcessConfig | SupervisorConfig

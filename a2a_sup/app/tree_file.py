@@ -27,6 +27,7 @@ from a2a_sup.app.keys import (
 )
 from a2a_sup.app.needs import check_needs
 from a2a_sup.app.problems import Problem, shown, suggestion
+from a2a_sup.app.replicas import replicated
 from a2a_sup.app.settings import (
     ChildConfig,
     McpConfig,
@@ -223,9 +224,13 @@ class TreeReader:
             family.needs[name] = entry.entry("after")
         if kind == "children":
             return self._nested(name, entry, family)
-        if kind == "mcp":
-            return defaults.process(McpConfig, name, entry, _process_fields(entry, kind), family)
-        return defaults.process(ProcessConfig, name, entry, _process_fields(entry, kind), family)
+        fields = _process_fields(entry, kind)
+        copies = fields.pop("replicas", None)
+        if copies is not None:
+            _check_copied(entry, family)
+            own = family.below(name)  # the copies are the children of a supervisor
+            return replicated(_process(kind, name, entry, fields, own), copies)
+        return _process(kind, name, entry, fields, family)
 
     def _nested(self, name: str, entry: Value, family: Family) -> SupervisorConfig:
         if family.level == DEPTH_LIMIT:
@@ -237,6 +242,19 @@ class TreeReader:
         children = tuple(self._members(entry, own))
         self._check_needs(own, children)
         return defaults.nested(name, entry, fields, family, children)
+
+
+def _process(kind: str, name: str, entry: Value, fields: Fields, family: Family) -> ProcessConfig:
+    config = McpConfig if kind == "mcp" else ProcessConfig
+    return defaults.process(config, name, entry, fields, family)
+
+
+def _check_copied(entry: Value, family: Family) -> None:
+    """Note what a child with copies cannot be: they have a supervisor of their own."""
+    if family.level == DEPTH_LIMIT:
+        entry.entry("replicas").refused(f"at most {DEPTH_LIMIT} supervisors inside each other")
+    if entry.raw.get("significant") is True:
+        entry.entry("significant").refused("false, beside replicas")
 
 
 def _paths(supervisor: SupervisorConfig, above: str = "") -> Iterator[str]:
