@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a2a_sup.app.cli import main
+from a2a_sup.app.program import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""The command line: ``a2a-sup run FILE`` and ``a2a-sup check FILE``."""
+"""``a2a-sup run FILE`` and ``a2a-sup check FILE``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import attrs
 import click
 
 from a2a_sup.app.config import build, read_config
+from a2a_sup.app.control_path import default_control_path
 from a2a_sup.app.environment import with_own_scripts, without_own_secrets
 from a2a_sup.app.guardian import guard
-from a2a_sup.app.import_command import import_command
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import Config, SupervisorConfig
 from a2a_sup.app.token import BadToken, read_token
 from a2a_sup.errors import A2ASupError, SpecError
-from a2a_sup.serve.listen import Address, parse_address
+from a2a_sup.serve.listen import OFF, Address, parse_address
 
 EX_FAILED = 1
 EX_BAD_FILE = 2
@@ -51,20 +51,7 @@ class Listen(click.ParamType["ListenAt"]):
             self.fail(f"found {str(value)!r:.100}; allowed: {error}", param, ctx)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="a2a_sup", prog_name="a2a-sup")
-def main() -> None:
-    """Keep servers alive: a supervision tree for MCP servers and any other process.
-
-    FILE is a tree in TOML, or a JSON file with mcpServers (.mcp.json, Claude Desktop, Cursor) or
-    servers (VS Code).
-    """
-
-
-main.add_command(import_command)
-
-
-@main.command()
+@click.command()
 @click.argument("file", type=FILE)
 @click.option(
     "--state-dir",
@@ -82,6 +69,14 @@ main.add_command(import_command)
     show_envvar=True,
     help="Where health and metrics are served; port 0: any free one. "
     "Default: what FILE says, else 127.0.0.1:3000.",
+)
+@click.option(
+    "--control",
+    metavar="PATH|off",
+    envvar="A2A_SUP_CONTROL",
+    show_envvar=True,
+    help="The unix socket for commands. Default: one of its own for each state directory, in the "
+    "user's runtime directory.",
 )
 @click.option(
     "--log-format",
@@ -124,6 +119,7 @@ def run(
     file: Path,
     state_dir: Path | None,
     http: ListenAt | None,
+    control: str | None,
     log_format: str,
     log_level: str,
     output: Literal["files", "stdout", "both"],
@@ -153,9 +149,12 @@ def run(
     host.block_signals()
     os.environ.clear()
     os.environ.update(without_own_secrets(environ))
+    state_dir = (state_dir or _default_state_dir(file)).absolute()
     options = host.Options(
         file=file,
-        state_dir=(state_dir or _default_state_dir(file)).absolute(),
+        state_dir=state_dir,
+        control=_control_path(control, state_dir),
+        default_control=control is None,
         log_format="json" if log_format == "json" else "console",
         log_level=log_level.lower(),
         output=output,
@@ -170,7 +169,7 @@ def run(
         _fail(f"a2a-sup: {exc}", EX_FAILED)
 
 
-@main.command(short_help="Say what is wrong with FILE; start nothing.")
+@click.command(short_help="Say what is wrong with FILE; start nothing.")
 @click.argument("file", type=FILE)
 def check(file: Path) -> None:
     """Say what is wrong with FILE, every mistake on a line of its own; start nothing.
@@ -192,6 +191,12 @@ def _served_as_told(config: Config, **told: ListenAt | None) -> Config:
         name: listen.address for name, listen in told.items() if listen is not None
     }
     return attrs.evolve(config, serve=attrs.evolve(config.serve, **given))
+
+
+def _control_path(told: str | None, state_dir: Path) -> Path | None:
+    if told == OFF:
+        return None
+    return default_control_path(state_dir) if told is None else Path(told).absolute()
 
 
 def _fill_standard_streams() -> None:

@@ -16,6 +16,7 @@ import trio
 
 from a2a_sup.app.assembly import build, check_child
 from a2a_sup.app.config import read_config
+from a2a_sup.app.control_path import NotOurs, prepare_directory
 from a2a_sup.app.deadline import MARGIN, end_program_after, stop_bound
 from a2a_sup.app.essential import Essential
 from a2a_sup.app.log_writer import LogWriter
@@ -31,6 +32,8 @@ from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
 from a2a_sup.errors import ChildExit
+from a2a_sup.serve.api_control import Control
+from a2a_sup.serve.authority import Authority
 from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.metrics import Metrics
 from a2a_sup.tree.handle import TreeHandle
@@ -57,6 +60,8 @@ class Options:
         token: who sends it over TCP may change things; None: nobody may.
         watch: reload when one of the files changes.
         fresh: forget what an operator decided before.
+        control: the path of the control socket; None: there is none.
+        default_control: nobody asked for this path: if it cannot be had, there is none.
     """
 
     file: Path
@@ -68,6 +73,8 @@ class Options:
     token: str | None = attrs.field(default=None, repr=False)
     watch: bool = False
     fresh: bool = False
+    control: Path | None = None
+    default_control: bool = False
 
 
 def block_signals() -> None:
@@ -120,13 +127,22 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             forward=options.output != "files", files=options.output != "stdout"
         )
         metrics = Metrics(tree.snapshot, lag)
+        decided = {"start": stops.started, "restart": stops.started, "stop": stops.stopped}
+        control = Control(
+            tree,
+            Authority(options.token, hosts=config.serve.origins),
+            logs=host.logs.get,
+            reload=reloading.reload,
+            decided=lambda verb, path: decided[verb](path),
+        )
         shown = Shown(
             tree=tree,
             lag=lag,
             metrics=metrics,
             serve=config.serve,
-            token=options.token,
             webhooks=config.webhooks,
+            control=control,
+            control_path=_control_path(options),
         )
         about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
@@ -147,6 +163,19 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     status = essential.status if essential.status is not None else int(verdict is not None)
     log.info("tree.stopped", status=status)
     return status
+
+
+def _control_path(options: Options) -> Path | None:
+    """Return where the control socket is to be; its directory is there."""
+    if options.control is None or not options.default_control:
+        return options.control
+    try:
+        prepare_directory(options.control.parent)
+    except (NotOurs, OSError) as exc:
+        # As in a container whose file system is read-only: the servers are what counts.
+        structlog.get_logger().warning("control.off", because=str(exc))
+        return None
+    return options.control
 
 
 async def _run_shown(shown: Shown, about: dict[str, str], nursery: trio.Nursery) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,6 +21,7 @@ from a2a_sup.children.supervisor import supervisor
 from a2a_sup.children.task import task
 from a2a_sup.errors import ChildExit, StartFailed
 from a2a_sup.model.restarts import Backoff, Restart
+from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.health import health_routes
 from a2a_sup.serve.http import App, serve_app
 from a2a_sup.serve.lag import LoopLag
@@ -51,16 +53,18 @@ class Shown:
         lag: what is known of the event loop.
         metrics: what is counted; a service adds its own to ``metrics.gauges``.
         serve: the configuration.
-        token: who sends it may change things; None: nobody over TCP.
         webhooks: who is told of events.
+        control: what the API shows and does, and its rules for callers.
+        control_path: where the control socket is; None: there is none.
     """
 
     tree: TreeHandle
     lag: LoopLag
     metrics: Metrics
     serve: ServeConfig
-    token: str | None = attrs.field(default=None, repr=False)
     webhooks: tuple[Webhook, ...] = ()
+    control: Control
+    control_path: Path | None = None
 
 
 @attrs.frozen
@@ -81,6 +85,8 @@ class Service:
 def services_of(shown: Shown) -> list[Service]:
     """Return the services that the configuration asks for, in the order of their start."""
     services: list[Service] = []
+    if shown.control_path is not None:
+        services.append(_control(shown, shown.control_path, services))
     if shown.serve.http is not None:
         services.append(_counting(shown))
         services.append(_http(shown, shown.serve.http, services))
@@ -97,11 +103,24 @@ def routes_of(shown: Shown, services: Sequence[Service]) -> list[BaseRoute]:
         shown: what is shown.
         services: all of them; the page looks up where the dashboard is.
     """
+    from a2a_sup.serve.api import api_routes  # noqa: PLC0415 - only when it serves
+
     return [
+        *api_routes(shown.control),
         *health_routes(shown.tree.snapshot, shown.lag, shown.serve.ready),
         *metrics_routes(shown.metrics),
         *page_routes(lambda: port_of(services, "dashboard")),
     ]
+
+
+def _control(shown: Shown, path: Path, services: Sequence[Service]) -> Service:
+    """Return the control socket: the same site, for those whom the kernel knows."""
+    door = Door(path, "give another path with --control PATH, or --control off")
+
+    def make_site() -> App:
+        return site(routes_of(shown, services), shown.metrics.observe_request)
+
+    return Service("control", partial(serve_app, make_site, door), door)
 
 
 def _counting(shown: Shown) -> Service:

@@ -216,7 +216,8 @@ class Api:
             return JSONResponse(await self._control.reloaded(plan_only))
         except (A2ASupError, OSError) as exc:
             log.warning("control.reload.refused", because=str(exc))
-            raise Problem("reload-failed", str(exc)) from None
+            problems = [str(problem) for problem in getattr(exc, "problems", (exc,))]
+            raise Problem("reload-failed", "\n".join(problems), problems=problems) from None
 
     def _child(self, path: str) -> ChildSnapshot:
         """Return a child with all below it. Raises Problem: no-such-child."""

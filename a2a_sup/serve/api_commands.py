@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import attrs
@@ -25,6 +26,8 @@ from a2a_sup.serve.api_problems import Problem, nearest
 from a2a_sup.tree.handle import TreeHandle
 
 Verb: TypeAlias = Literal["start", "stop", "restart"]
+
+Decided: TypeAlias = Callable[[Verb, str], object]
 
 DOWN = frozenset({State.STOPPED, State.FINISHED, State.FAILED})
 ABOUT_TO_START = frozenset({State.PENDING, State.STARTING})
@@ -51,9 +54,10 @@ class Commands:
     start that is under way: otherwise a child that never comes up could not be stopped.
     """
 
-    def __init__(self, tree: TreeHandle) -> None:
-        """Command the children of ``tree``."""
+    def __init__(self, tree: TreeHandle, decided: Decided) -> None:
+        """Command the children of ``tree``; ``decided`` is told of each command when it begins."""
         self._tree = tree
+        self._decided = decided
         self._queues: dict[str, _Queue] = {}
 
     async def run(self, verb: Verb, path: str, by: str, *, patience: float = math.inf) -> Done:
@@ -98,6 +102,7 @@ class Commands:
                 # Ends the start; this stop itself has its turn after the start was answered.
                 await self._tree.terminate_child(path)
             async with queue.turn:
+                self._decided(verb, path)
                 match verb:
                     case "start":
                         return await self._start(path, queue)
@@ -142,6 +147,9 @@ class Commands:
     async def _stop(self, path: str) -> Done:
         was_down = self._require(path).state in DOWN
         await self._tree.terminate_child(path)
+        if self._tree.child(path) is None:
+            # It was forgotten, as it is temporary or dynamic: so is what was decided about it.
+            self._decided("start", path)
         return Done(path, already=was_down)
 
     async def _restart(self, path: str, queue: _Queue) -> Done:

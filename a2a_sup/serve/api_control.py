@@ -9,7 +9,7 @@ import trio
 
 from a2a_sup.children.logs import ChildLog
 from a2a_sup.registry import AgentRegistry
-from a2a_sup.serve.api_commands import Commands
+from a2a_sup.serve.api_commands import Commands, Decided
 from a2a_sup.serve.api_jobs import Job
 from a2a_sup.serve.api_problems import Problem
 from a2a_sup.serve.authority import Authority
@@ -44,14 +44,19 @@ class Control:
         logs: Callable[[str], ChildLog | None],
         registry: AgentRegistry | None = None,
         reload: Reload | None = None,
+        decided: Decided = lambda _verb, _path: None,
     ) -> None:
-        """Take what there is."""
+        """Take what there is.
+
+        ``decided`` is told of each command when it begins: what an operator decided may have to
+        outlive the supervisor.
+        """
         self.tree = tree
         self.authority = authority
         self.logs = logs
         self.registry = registry
         self.reload = reload
-        self.commands = Commands(tree)
+        self.commands = Commands(tree, decided)
         self.events = EventLog(tree)
         self._reloading = trio.Lock()
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,8 @@ Start = Callable[..., Awaitable[Program]]
 async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
     """Return a function that starts ``a2a-sup`` with these arguments."""
     programs: list[Program] = []
+    # The path of a unix socket has at most 107 bytes: tmp_path may be too long.
+    runtime = tempfile.TemporaryDirectory(prefix="a2a-")
 
     async def start_program(*words: object, prefix: tuple[str, ...] = (), **env: str) -> Program:
         process = await trio.lowlevel.open_process(
@@ -94,6 +97,7 @@ async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
                 **os.environ,
                 "PATH": f"{BIN}:{os.environ['PATH']}",
                 "XDG_STATE_HOME": str(tmp_path / "state"),
+                "XDG_RUNTIME_DIR": runtime.name,
                 "A2A_SUP_LOG_FORMAT": "json",
                 "A2A_SUP_HTTP": "127.0.0.1:0",
                 **env,
@@ -111,4 +115,5 @@ async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
             for program in programs:
                 program.process.kill()
                 await program.process.wait()
+            runtime.cleanup()
         nursery.cancel_scope.cancel()

@@ -18,12 +18,14 @@ import trio
 from click.testing import CliRunner
 
 from a2a_sup import TreeHandle, supervisor
-from a2a_sup.app.cli import main
 from a2a_sup.app.config import ConfigError, read_config
 from a2a_sup.app.narration import narrate_services
+from a2a_sup.app.program import main
 from a2a_sup.app.services import Service, Shown, addresses_of, run_services, services_of
 from a2a_sup.app.settings import ServeConfig
 from a2a_sup.errors import CannotListen
+from a2a_sup.serve.api_control import Control
+from a2a_sup.serve.authority import Authority
 from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.listen import Address, Door, parse_address
 from a2a_sup.serve.metrics import Metrics
@@ -235,9 +237,16 @@ async def test_when_one_cannot_listen_its_own_words_are_raised_and_the_others_st
 async def test_only_what_the_configuration_asks_for_is_run() -> None:
     tree = TreeHandle(supervisor("root", []))
     lag = LoopLag()
-    shown = Shown(tree=tree, lag=lag, metrics=Metrics(tree.snapshot, lag), serve=ServeConfig())
-    assert [service.name for service in services_of(shown)] == ["metrics", "http"]
-    nothing = attrs.evolve(shown, serve=ServeConfig(http=None))
+    shown = Shown(
+        tree=tree,
+        lag=lag,
+        metrics=Metrics(tree.snapshot, lag),
+        serve=ServeConfig(),
+        control=Control(tree, Authority(), logs=lambda _: None),
+        control_path=Path("control.sock"),
+    )
+    assert [service.name for service in services_of(shown)] == ["control", "metrics", "http"]
+    nothing = attrs.evolve(shown, serve=ServeConfig(http=None), control_path=None)
     assert services_of(nothing) == []
 
 

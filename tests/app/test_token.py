@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from a2a_sup.app.cli import main
+from a2a_sup.app.program import main
 from a2a_sup.app.token import BadToken, read_token
 
 
