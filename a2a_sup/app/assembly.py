@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from a2a_sup.app.essential import INFO
-from a2a_sup.app.probes import probe_of
+from a2a_sup.app.probes import probes_of
 from a2a_sup.app.settings import (
     ChildConfig,
     Config,
@@ -151,7 +151,7 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
         wait_ready=config.wait_ready,
         start_timeout=config.start_timeout,
         tags=config.tags,
-        probes=[probe_of(probe, config) for probe in config.probes],
+        probes=probes_of(config),
         **options,
     )
     # Variables are where secrets come from: snapshots show the command as the file has it.

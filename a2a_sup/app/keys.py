@@ -263,6 +263,7 @@ INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "stop_timeout": duration,
     "success_exit_codes": exit_codes,
     "start_timeout": positive_duration,
+    "memory_limit": positive_size,
     "tags": _TAGS,
     "logs": _LOGS,
     "probes": probes_of(command),

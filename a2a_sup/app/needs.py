@@ -65,5 +65,7 @@ def _check_need(
 def _says_ready(child: ChildConfig) -> bool:
     if isinstance(child, SupervisorConfig):
         return False
-    is_probed = any(probe.purpose is not Purpose.LIVENESS for probe in child.probes)
+    is_probed = any(
+        probe.kind == "heartbeat" or probe.purpose is not Purpose.LIVENESS for probe in child.probes
+    )
     return isinstance(child, McpConfig) or child.notify or is_probed

@@ -9,6 +9,9 @@ from a2a_sup import checks
 from a2a_sup.app.settings import ProbeConfig, ProcessConfig
 from a2a_sup.model.health import Check, Probe, Purpose
 
+MEMORY_INTERVAL = 10.0
+"""Seconds between two looks at the memory of a child that has a limit."""
+
 _MAKE: dict[Purpose, Callable[..., Probe]] = {
     Purpose.LIVENESS: checks.liveness,
     Purpose.READINESS: checks.readiness,
@@ -46,3 +49,14 @@ def check_of(config: ProbeConfig, child: ProcessConfig) -> Check:
             return checks.mcp_ping()
         case "a2a":
             return checks.a2a_agent(config.target, **config.options)
+
+
+def probes_of(child: ProcessConfig) -> list[Probe]:
+    """Return all probes of a child, the one of its memory limit included."""
+    probes = [probe_of(probe, child) for probe in child.probes]
+    if child.memory_limit is not None:
+        limit = checks.memory(child.memory_limit)
+        probes.append(
+            checks.liveness(limit, name="memory", interval=MEMORY_INTERVAL, failure_threshold=1)
+        )
+    return probes

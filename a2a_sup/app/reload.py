@@ -282,7 +282,8 @@ class _Work:
 
     async def _with_its_probes(self, step: Step, spec: ChildSpec) -> ChildSpec:
         """Return ``spec`` with the probes that the child has, unless they are what changed."""
-        if any(key.startswith("probes") for key in step.why) or not spec.probes:
+        asked = ("probes", "memory_limit")
+        if any(key.startswith(asked) for key in step.why) or not spec.probes:
             return spec
         return attrs.evolve(spec, probes=(await self._tree.get_childspec(step.path)).probes)
 

@@ -24,6 +24,7 @@ IN_PLACE = frozenset(
         "essential",
         "handshake",
         "handshake_timeout",
+        "memory_limit",
         "probes",
         "restart",
         "significant",

@@ -98,6 +98,7 @@ class ProcessConfig:
         probes: what it is asked while it runs.
         start_timeout: seconds; None: no limit.
         after: siblings, and what is needed of each before it is started.
+        memory_limit: bytes that its processes together may use; None: no limit.
         tags: words to find it by.
         stop_signal: the name of the polite signal, ``SIGTERM``.
         stop_timeout: seconds between the polite signal and the kill.
@@ -126,6 +127,7 @@ class ProcessConfig:
     probes: tuple[ProbeConfig, ...] = ()
     start_timeout: float | None = None
     after: Mapping[str, Need] = attrs.field(factory=dict)
+    memory_limit: int | None = None
     tags: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 5.0

@@ -19,6 +19,8 @@ from a2a_sup.checks.http import HTTPCheck as HTTPCheck
 from a2a_sup.checks.http import http as http
 from a2a_sup.checks.mcp import MCPPing as MCPPing
 from a2a_sup.checks.mcp import mcp_ping as mcp_ping
+from a2a_sup.checks.memory import MemoryCheck as MemoryCheck
+from a2a_sup.checks.memory import memory as memory
 from a2a_sup.checks.probes import liveness as liveness
 from a2a_sup.checks.probes import readiness as readiness
 from a2a_sup.checks.probes import startup as startup

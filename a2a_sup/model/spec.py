@@ -50,6 +50,10 @@ class ChildContext(Protocol):
         """The incarnation: 1 for the first start, and one more with each."""
 
     @property
+    def details(self) -> Mapping[str, Any]:
+        """What was reported of this incarnation so far."""
+
+    @property
     def spec(self) -> ChildSpec:
         """The child's specification as it is now: an update may have changed it."""
 

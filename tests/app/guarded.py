@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import trio
 
@@ -27,6 +27,7 @@ class Context:
     """As little of a ChildContext as a process needs."""
 
     number = 1
+    details: ClassVar[dict[str, Any]] = {}
     spec = task("fake", trio.sleep_forever)
 
     def __init__(self, path: str, stop: trio.Event) -> None:

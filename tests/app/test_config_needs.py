@@ -8,6 +8,7 @@ import pytest
 
 from a2a_sup.app.config import ConfigError, build, read_config
 from a2a_sup.app.reload_plan import plan
+from a2a_sup.checks import memory
 from a2a_sup.model.needs import Need
 from a2a_sup.model.spec import SupervisorSpec
 
@@ -56,3 +57,16 @@ def test_needs_reach_the_tree(tmp_path: Path) -> None:
 def test_mistakes(tmp_path: Path, text: str, mistake: str) -> None:
     (found,) = mistakes(tmp_path, text)
     assert mistake in found
+
+
+def test_a_memory_limit_is_a_probe_and_changes_in_place(tmp_path: Path) -> None:
+    file = tmp_path / "tree.toml"
+    file.write_text("[children.a]\ncommand = ['a']\nmemory_limit = '512MiB'\n")
+    config = read_config(file, {})
+    run = build(config, logs_dir=None).run
+    assert isinstance(run, SupervisorSpec)
+    (probe,) = run.children[0].probes
+    assert (probe.name, probe.check) == ("memory", memory(512 << 20))
+    file.write_text("[children.a]\ncommand = ['a']\nmemory_limit = '1GiB'\n")
+    (step,) = plan(config, read_config(file, {})).steps
+    assert str(step) == "update   a  (memory_limit)"

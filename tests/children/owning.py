@@ -12,7 +12,7 @@ import resource
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import trio
 
@@ -43,6 +43,7 @@ class Context:
     """As little of a ChildContext as a process needs."""
 
     number = 1
+    details: ClassVar[dict[str, Any]] = {}
     spec = task("fake", trio.sleep_forever)
 
     def __init__(self, path: str) -> None:
