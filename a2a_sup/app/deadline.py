@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Iterable
 
+from a2a_sup.model.needs import in_order
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.tree.stopper import STUCK_AFTER
 
@@ -20,14 +22,27 @@ LONGEST = 3600.0
 def stop_bound(spec: ChildSpec) -> float:
     """Return the seconds within which ``spec`` stops if nothing goes wrong, at most LONGEST."""
     if isinstance(spec.run, SupervisorSpec):
-        bounds = [stop_bound(child) for child in spec.run.children]
         one_by_one = spec.run.stop_order == "reverse" and not spec.run.dynamic
-        total = sum(bounds) if one_by_one else max(bounds, default=0.0)
+        children = spec.run.children
+        total = sum(map(stop_bound, children)) if one_by_one else _longest_path(children)
     elif isinstance(spec.shutdown, str):
         total = math.inf if spec.shutdown == "infinity" else 0.0
     else:
         total = spec.shutdown
     return min(total + STUCK_AFTER, LONGEST)
+
+
+def _longest_path(children: Iterable[ChildSpec]) -> float:
+    """Return the seconds in which all of these stop: at once, but who is needed by others last."""
+    by_name = {child.name: child for child in children}
+    waited = dict.fromkeys(by_name, 0.0)
+    total = 0.0
+    for name in reversed(in_order({name: child.after for name, child in by_name.items()})):
+        gone = waited[name] + stop_bound(by_name[name])
+        total = max(total, gone)
+        for needed in by_name[name].after:
+            waited[needed] = max(waited[needed], gone)
+    return total
 
 
 def end_program_after(seconds: float) -> threading.Timer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import attrs
 import trio
 
 from a2a_sup import supervisor, task
@@ -25,6 +26,13 @@ def test_children_that_stop_at_once_need_the_longest_of_their_times() -> None:
     children = [task("a", idle, shutdown=3), task("b", idle, shutdown=7)]
     both = supervisor("s", children, stop_order="parallel")
     assert stop_bound(both) == 7 + 2 * STUCK_AFTER
+
+
+def test_children_that_are_needed_stop_after_those_that_need_them() -> None:
+    a, b, c = (task(name, idle, shutdown=time) for name, time in (("a", 3), ("b", 7), ("c", 4)))
+    needing = attrs.evolve(b, after={"a": "started"})
+    family = supervisor("s", [needing, c, a], stop_order="parallel")
+    assert stop_bound(family) == (3 + 7) + 3 * STUCK_AFTER
 
 
 def test_a_child_that_may_take_for_ever_is_given_an_hour() -> None:
