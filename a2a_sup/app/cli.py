@@ -79,6 +79,15 @@ class Listen(click.ParamType["ListenAt"]):
     "user's runtime directory.",
 )
 @click.option(
+    "--dashboard",
+    type=Listen(),
+    metavar="HOST:PORT|off",
+    envvar="A2A_SUP_DASHBOARD",
+    show_envvar=True,
+    help="Where the tree is watched by WebSocket; port 0: any free one. "
+    "Default: what FILE says, else 127.0.0.1:9000.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["console", "json"]),
     default="console",
@@ -120,6 +129,7 @@ def run(
     state_dir: Path | None,
     http: ListenAt | None,
     control: str | None,
+    dashboard: ListenAt | None,
     log_format: str,
     log_level: str,
     output: Literal["files", "stdout", "both"],
@@ -141,7 +151,7 @@ def run(
     _fill_standard_streams()
     # The servers that a FILE names are often installed beside this program.
     environ = with_own_scripts(os.environ)
-    config = _served_as_told(_read(file, environ), http=http)
+    config = _served_as_told(_read(file, environ), http=http, dashboard=dashboard)
     try:
         token = read_token(environ, config.serve.token_file)
     except BadToken as error:

@@ -32,6 +32,7 @@ from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
 from a2a_sup.errors import ChildExit
+from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.authority import Authority
 from a2a_sup.serve.lag import LoopLag
@@ -128,10 +129,17 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         )
         metrics = Metrics(tree.snapshot, lag)
         decided = {"start": stops.started, "restart": stops.started, "stop": stops.stopped}
+        registry = AgentRegistry()
+        registry.deploy_batch(config.serve.agents)
+        metrics.gauges += [
+            ("a2a_total_agents", "Agents known.", lambda: registry.stats().total),
+            ("a2a_enabled_agents", "Agents that can be used.", lambda: registry.stats().enabled),
+        ]
         control = Control(
             tree,
             Authority(options.token, hosts=config.serve.origins),
             logs=host.logs.get,
+            registry=registry,
             reload=reloading.reload,
             decided=lambda verb, path: decided[verb](path),
         )
@@ -141,21 +149,24 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             metrics=metrics,
             serve=config.serve,
             webhooks=config.webhooks,
+            registry=registry,
             control=control,
             control_path=_control_path(options),
+            token=options.token,
         )
         about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
             stop = partial(_stop_in_time, tree, reloading, last_resort)
             essential = Essential(tree.child, stop)
-            nursery.start_soon(essential.watch, tree.events(EVENTS_HELD))
             listener = await nursery.start(_heed_signals, signals, tree, reloading, stop)
             reloads = await nursery.start(partial(reloading.run, watch=options.watch))
             verdict: ChildExit | None = None
             try:
-                await _run_shown(shown, about, nursery)
+                await _run_shown(shown, about, essential, nursery)
             except ChildExit as exc:
                 verdict = exc
+            # Nobody heeds signals from here on: nothing may keep the program from ending.
+            last_resort.callback(end_program_after(MARGIN).cancel)
             listener.cancel()
             reloads.cancel()
     if verdict is not None:
@@ -178,7 +189,9 @@ def _control_path(options: Options) -> Path | None:
     return options.control
 
 
-async def _run_shown(shown: Shown, about: dict[str, str], nursery: trio.Nursery) -> None:
+async def _run_shown(
+    shown: Shown, about: dict[str, str], essential: Essential, nursery: trio.Nursery
+) -> None:
     """Run the tree, with the services around it.
 
     Raises ChildExit: a service did not start; or what the tree raises.
@@ -189,9 +202,10 @@ async def _run_shown(shown: Shown, about: dict[str, str], nursery: trio.Nursery)
         nursery.start_soon(narrate_services, beside.events(EVENTS_HELD))
 
     beside: TreeHandle = await nursery.start(run_services, services, narrate)
-    # The narrators end with the events of their trees: they tell the last of them too.
+    # These end with the events of their trees, so not before the tree is sure to run.
     narrator = Narrator({**about, **addresses_of(services)})
     nursery.start_soon(narrator.narrate, shown.tree.events(EVENTS_HELD))
+    nursery.start_soon(essential.watch, shown.tree.events(EVENTS_HELD))
     try:
         await shown.tree.run()
     finally:

@@ -36,6 +36,7 @@ from a2a_sup.children.command import LIMIT_NAMES, Inherited, signal_of
 from a2a_sup.children.log_files import OutputFormat
 from a2a_sup.children.mcp_child import Handshake
 from a2a_sup.errors import SpecError
+from a2a_sup.model.agents import Agent, agent_of
 from a2a_sup.model.needs import Need
 from a2a_sup.model.restarts import Backoff, RestartType, WhenExhausted
 from a2a_sup.model.spec import StopOrder
@@ -334,8 +335,33 @@ def ready(value: Value) -> ReadyPolicy:
     raise value.refused("all, any, or a list of paths of children")
 
 
-SERVE = table_of({"http": address, "ready": ready, "origins": list_of(text), "token_file": path})
+SERVE = table_of(
+    {
+        "http": address,
+        "dashboard": address,
+        "dashboard_token": flag,
+        "max_clients": whole(1, 100_000),
+        "ready": ready,
+        "origins": list_of(text),
+        "token_file": path,
+    }
+)
 """The table ``[serve]``."""
+
+
+def agent(name: str, value: Value) -> Agent:
+    """Read one table of ``[agents]``; its name is the agent's ``id``."""
+    table(value)
+    if "id" in value.raw:
+        raise value.entry("id").refused("no id: the name of the table is the agent's")
+    given = {"name": name, "version": "1.0.0", "capabilities": [], **value.raw, "id": name}
+    try:
+        return agent_of(given)
+    except SpecError as error:
+        for problem in error.problems:
+            value.note(problem)
+        raise Refused from None
+
 
 FAMILY_KEYS = ("defaults", "include", "children")
 """The keys of a supervisor that hold its children."""

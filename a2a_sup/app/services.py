@@ -21,13 +21,17 @@ from a2a_sup.children.supervisor import supervisor
 from a2a_sup.children.task import task
 from a2a_sup.errors import ChildExit, StartFailed
 from a2a_sup.model.restarts import Backoff, Restart
+from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api_control import Control
+from a2a_sup.serve.handshake import Rules
 from a2a_sup.serve.health import health_routes
 from a2a_sup.serve.http import App, serve_app
 from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.listen import Address, Door
 from a2a_sup.serve.metrics import EVENTS_HELD, Metrics, metrics_routes
+from a2a_sup.serve.mirror import mirror_servers
 from a2a_sup.serve.page import page_routes
+from a2a_sup.serve.publisher import Limits, Publisher
 from a2a_sup.serve.site import site
 from a2a_sup.serve.webhooks import Webhook, serve_webhooks
 from a2a_sup.tree.handle import TreeHandle
@@ -54,8 +58,10 @@ class Shown:
         metrics: what is counted; a service adds its own to ``metrics.gauges``.
         serve: the configuration.
         webhooks: who is told of events.
+        registry: the agents.
         control: what the API shows and does, and its rules for callers.
         control_path: where the control socket is; None: there is none.
+        token: who has to know it may watch, where watching needs one.
     """
 
     tree: TreeHandle
@@ -63,8 +69,10 @@ class Shown:
     metrics: Metrics
     serve: ServeConfig
     webhooks: tuple[Webhook, ...] = ()
+    registry: AgentRegistry
     control: Control
     control_path: Path | None = None
+    token: str | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -87,6 +95,9 @@ def services_of(shown: Shown) -> list[Service]:
     services: list[Service] = []
     if shown.control_path is not None:
         services.append(_control(shown, shown.control_path, services))
+    services.append(Service("agents", partial(mirror_servers, shown.tree, shown.registry)))
+    if shown.serve.dashboard is not None:
+        services.append(_dashboard(shown, shown.serve.dashboard))
     if shown.serve.http is not None:
         services.append(_counting(shown))
         services.append(_http(shown, shown.serve.http, services))
@@ -107,7 +118,12 @@ def routes_of(shown: Shown, services: Sequence[Service]) -> list[BaseRoute]:
 
     return [
         *api_routes(shown.control),
-        *health_routes(shown.tree.snapshot, shown.lag, shown.serve.ready),
+        *health_routes(
+            shown.tree.snapshot,
+            shown.lag,
+            shown.serve.ready,
+            lambda: attrs.asdict(shown.registry.stats()),
+        ),
         *metrics_routes(shown.metrics),
         *page_routes(lambda: port_of(services, "dashboard")),
     ]
@@ -121,6 +137,22 @@ def _control(shown: Shown, path: Path, services: Sequence[Service]) -> Service:
         return site(routes_of(shown, services), shown.metrics.observe_request)
 
     return Service("control", partial(serve_app, make_site, door), door)
+
+
+def _dashboard(shown: Shown, address: Address) -> Service:
+    door = Door(address, "give another address with --dashboard HOST:PORT, or --dashboard off")
+    rules = Rules(
+        origins=shown.serve.origins,
+        is_local=address.host in LOOPBACK,
+        token=shown.token if shown.serve.dashboard_token else None,
+    )
+    limits = Limits(clients=shown.serve.max_clients)
+    publisher = Publisher(shown.tree, shown.registry, rules=rules, limits=limits)
+    shown.metrics.gauges += [
+        ("a2a_sup_dashboard_clients", "Who watches now.", lambda: len(publisher.watchers)),
+        ("a2a_sup_dashboard_cut", "Watchers cut, being slow or dead.", lambda: publisher.cut),
+    ]
+    return Service("dashboard", partial(publisher.serve, door), door)
 
 
 def _counting(shown: Shown) -> Service:

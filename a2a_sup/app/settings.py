@@ -15,6 +15,7 @@ from a2a_sup.children.command import Inherited
 from a2a_sup.children.log_files import OutputFormat
 from a2a_sup.children.mcp import ENVIRONMENT
 from a2a_sup.children.mcp_child import Handshake
+from a2a_sup.model.agents import Agent
 from a2a_sup.model.health import Purpose
 from a2a_sup.model.needs import Need
 from a2a_sup.model.restarts import Restart
@@ -214,6 +215,7 @@ class Skipped:
 
 
 HTTP_ADDRESS = Address("127.0.0.1", 3000)
+DASHBOARD_ADDRESS = Address("127.0.0.1", 9000)
 
 
 @attrs.frozen(kw_only=True)
@@ -222,12 +224,20 @@ class ServeConfig:
 
     Attributes:
         http: where health, metrics and the API are served; None: nowhere.
+        dashboard: where the tree is watched by WebSocket; None: nowhere.
+        dashboard_token: whether the token is needed to watch, too.
+        max_clients: how many may watch at a time.
+        agents: those that the file describes, beside the servers.
         ready: which children have to be ready: ``all``, ``any``, or their paths.
         origins: hosts, beside addresses and localhost, by which a browser may know the server.
         token_file: where the token is read that allows changes over TCP.
     """
 
     http: Address | None = HTTP_ADDRESS
+    dashboard: Address | None = DASHBOARD_ADDRESS
+    dashboard_token: bool = False
+    max_clients: int = 2_000
+    agents: tuple[Agent, ...] = ()
     ready: ReadyPolicy = "all"
     origins: tuple[str, ...] = ()
     token_file: str | None = None

@@ -23,6 +23,7 @@ from a2a_sup.app.keys import (
     SERVE,
     SUPERVISOR_KEYS,
     SWITCHES,
+    agent,
     words_of,
 )
 from a2a_sup.app.needs import check_needs
@@ -87,7 +88,7 @@ class TreeReader:
         except Refused:
             return defaults.supervisor({"name": ROOT_NAME}, ())
         fields = {"name": ROOT_NAME, **self._root_fields(document)}
-        also = ("supervisor", "serve", "webhooks")
+        also = ("supervisor", "serve", "webhooks", "agents")
         family = family.ruled_by(fields)
         children = tuple(self._content(document, family, also))
         self._check_needs(family, children)
@@ -97,7 +98,20 @@ class TreeReader:
         if not is_json(file) and "webhooks" in document.raw:
             with suppress(Refused):
                 self.webhooks = WEBHOOKS(document.entry("webhooks"))
+        if not is_json(file) and "agents" in document.raw:
+            self._read_agents(document.entry("agents"))
         return root
+
+    def _read_agents(self, holder: Value) -> None:
+        agents = []
+        for name, entry in table(holder).entries() if isinstance(holder.raw, dict) else ():
+            try:
+                agents.append(agent(name, entry))
+            except Refused:
+                continue
+        if not isinstance(holder.raw, dict):
+            holder.refused("a table")
+        self.serve = attrs.evolve(self.serve, agents=tuple(agents))
 
     def _read_serve(self, holder: Value, root: SupervisorConfig) -> None:
         try:

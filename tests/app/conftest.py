@@ -100,6 +100,7 @@ async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
                 "XDG_RUNTIME_DIR": runtime.name,
                 "A2A_SUP_LOG_FORMAT": "json",
                 "A2A_SUP_HTTP": "127.0.0.1:0",
+                "A2A_SUP_DASHBOARD": "127.0.0.1:0",
                 **env,
             },
         )

@@ -24,6 +24,7 @@ from a2a_sup.app.program import main
 from a2a_sup.app.services import Service, Shown, addresses_of, run_services, services_of
 from a2a_sup.app.settings import ServeConfig
 from a2a_sup.errors import CannotListen
+from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.authority import Authority
 from a2a_sup.serve.lag import LoopLag
@@ -242,12 +243,14 @@ async def test_only_what_the_configuration_asks_for_is_run() -> None:
         lag=lag,
         metrics=Metrics(tree.snapshot, lag),
         serve=ServeConfig(),
+        registry=AgentRegistry(),
         control=Control(tree, Authority(), logs=lambda _: None),
         control_path=Path("control.sock"),
     )
-    assert [service.name for service in services_of(shown)] == ["control", "metrics", "http"]
-    nothing = attrs.evolve(shown, serve=ServeConfig(http=None), control_path=None)
-    assert services_of(nothing) == []
+    names = [service.name for service in services_of(shown)]
+    assert names == ["control", "agents", "dashboard", "metrics", "http"]
+    nothing = attrs.evolve(shown, serve=ServeConfig(http=None, dashboard=None), control_path=None)
+    assert [service.name for service in services_of(nothing)] == ["agents"]
 
 
 # --- doors ---------------------------------------------------------------------------------------
