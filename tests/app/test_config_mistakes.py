@@ -195,7 +195,7 @@ def test_commands(mistakes: Mistakes, key: str, written: str, problem: str) -> N
         (
             "[child.api]\ncommand = ['x']",
             "child: unknown key; did you mean 'children'? (allowed: supervisor, serve, webhooks, "
-            "defaults, include, children)",
+            "agents, defaults, include, children)",
         ),
         ("supervisor = 3", "supervisor: found 3; allowed: a table"),
         ("children = []", "children: found an empty list; allowed: a table"),
