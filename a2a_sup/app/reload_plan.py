@@ -252,6 +252,8 @@ def _mixed(
     path: str, old: SupervisorConfig, new: SupervisorConfig, done: Mapping[str, Act]
 ) -> SupervisorConfig:
     """Return a supervisor after the steps ``done``; children that were to go are last."""
+    if not any(place == path or place.startswith(f"{path}/") or not path for place in done):
+        return old  # in its old order too
     before = {child.name: child for child in old.children}
     children: list[ChildConfig] = []
     for child in new.children:
