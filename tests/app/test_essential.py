@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,14 @@ async def test_one_that_is_restarted_ends_nothing(start: Start, tmp_path: Path) 
     await program.until("child.started", child="job", times=2)
     program.signal(signal.SIGTERM)
     assert await program.ended() == 0
+
+
+async def test_what_watches_does_not_keep_a_program_alive_that_cannot_listen(
+    start: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "tree.toml"
+    file.write_text(tree("exec sleep 1000"), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "{}:{}".format(*taken.getsockname())
+        program = await start("run", "--http", address, file)
+        assert await program.ended() == 1
