@@ -32,7 +32,8 @@ FROM ${PYTHON} AS runtime
 RUN groupadd --gid 10001 a2a-sup \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/a2a-sup \
         --shell /usr/sbin/nologin a2a-sup \
-    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/a2a-sup
+    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/a2a-sup \
+    && install --directory /etc/a2a-sup
 COPY --from=builder /opt/a2a-sup /opt/a2a-sup
 # To be reached from outside, it listens on all addresses: here that is a choice, and whatever
 # changes something needs a token.
@@ -47,7 +48,7 @@ VOLUME /var/lib/a2a-sup
 EXPOSE 3000 9000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["a2a-sup", "probe"]
+    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:3000/livez', timeout=4)"]
 ENTRYPOINT ["a2a-sup", "run"]
 CMD ["/etc/a2a-sup/tree.toml"]
 ARG VERSION=0.1.0

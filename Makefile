@@ -13,7 +13,7 @@ MINUTES ?= 20
 GATES   := $(CURDIR)/.venv/manifests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format conformance mutants manifests-test lock bench soak clean
+.PHONY: help venv run test lint format conformance mutants image-test manifests-test lock bench soak clean
 .DELETE_ON_ERROR:
 
 ifeq ($(VERSION),)
@@ -49,6 +49,11 @@ conformance: venv ## compare with Erlang/OTP's supervisor; N=20000 scenarios, SE
 mutants: venv ## put mistakes into the core, one by one: is each found? ARGS="3 7" tries some
 	tests/system-parts
 	$(BIN)/python -m tests.conformance.mutants $(ARGS)
+
+image-test: venv $(GATES)/.installed ## build the Dockerfile and run the image as PID 1
+	$(GATES)/bin/hadolint Dockerfile
+	tests/image/prepare
+	$(BIN)/pytest tests/image --override-ini 'python_files=gate_*.py' $(ARGS)
 
 manifests-test: venv $(GATES)/.installed ## build and check what is in k8s/, and the alerts
 	$(BIN)/pytest tests/k8s --override-ini 'python_files=gate_*.py' $(ARGS)
