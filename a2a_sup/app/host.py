@@ -141,6 +141,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             logs=host.logs.get,
             registry=registry,
             reload=reloading.reload,
+            scale=reloading.scale,
             decided=lambda verb, path: decided[verb](path),
         )
         shown = Shown(

@@ -21,6 +21,7 @@ COMMANDS = {
     "stop": "commands.act:stop",
     "restart": "commands.act:restart",
     "reload": "commands.act:reload",
+    "scale": "commands.act:scale",
     "logs": "commands.logs:logs",
     "events": "commands.events:events",
     "probe": "commands.status:probe",

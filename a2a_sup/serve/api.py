@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from a2a_sup.errors import A2ASupError
+from a2a_sup.errors import A2ASupError, NoSuchChild, NotSupported
 from a2a_sup.model.agents import agent_to_json
 from a2a_sup.model.codec import snapshot_to_json
 from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
@@ -24,7 +24,7 @@ from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api_commands import Verb, no_such_child
 from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.api_events import events_response
-from a2a_sup.serve.api_input import boolean, no_body, parameters, switch, wait_limit, words
+from a2a_sup.serve.api_input import boolean, copies, no_body, parameters, switch, wait_limit, words
 from a2a_sup.serve.api_logs import logs_response
 from a2a_sup.serve.api_problems import Problem, nearest
 from a2a_sup.serve.api_usage import usage_of
@@ -34,7 +34,7 @@ from a2a_sup.serve.openapi import document
 Json: TypeAlias = dict[str, Any]
 PREFIX = "/api/v1"
 CHILD = "/children/{path}"
-ACTIONS = ("start", "stop", "restart", "logs")
+ACTIONS = ("start", "stop", "restart", "scale", "logs")
 FIXED = ("/tree", "/usage", "/events", "/agents", "/reload", "/openapi.json")
 HEADERS = {
     "cache-control": "no-store",
@@ -89,6 +89,8 @@ class Api:
             self.handlers["GET", "/agents"] = self._get_agents
         if control.reload is not None:
             self.handlers["POST", "/reload"] = self._post_reload
+        if control.scale is not None:
+            self.handlers["POST", CHILD + "/scale"] = self._post_scale
         self._document = document(self.handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -219,6 +221,18 @@ class Api:
             problems = [str(problem) for problem in getattr(exc, "problems", (exc,))]
             raise Problem("reload-failed", "\n".join(problems), problems=problems) from None
 
+    async def _post_scale(self, ask: Ask) -> Response:
+        parameters(ask.request, {})
+        wanted = await copies(ask.request)
+        self._child(ask.path)
+        log = structlog.get_logger().bind(child=ask.path, by=ask.caller.name)
+        log.info("control.scale", replicas=wanted)
+        try:
+            return JSONResponse(await self._control.scaled(ask.path, wanted))
+        except (A2ASupError, OSError) as exc:
+            log.warning("control.scale.refused", because=str(exc))
+            raise _not_scaled(exc, ask.path) from None
+
     def _child(self, path: str) -> ChildSnapshot:
         """Return a child with all below it. Raises Problem: no-such-child."""
         row = self._tree.child(path) if path else None
@@ -243,6 +257,17 @@ class Api:
             "wall_time": self._tree.wall_time(snapshot.time),
             "child": fields["root"]["children"][0],
         }
+
+
+def _not_scaled(error: Exception, path: str) -> Problem:
+    match error:
+        case NoSuchChild():  # the file has lost it meanwhile
+            kind = "no-such-child"
+        case NotSupported():
+            kind = "not-supported"
+        case _:
+            kind = "start-failed"
+    return Problem(kind, str(error), child=path)
 
 
 def _named(supervisor: SupervisorSnapshot | None, name: str) -> ChildSnapshot:

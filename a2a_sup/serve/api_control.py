@@ -19,6 +19,8 @@ from a2a_sup.tree.handle import TreeHandle
 Json: TypeAlias = dict[str, Any]
 Reload: TypeAlias = Callable[[bool], Awaitable[Json]]
 """Applies the changed file, or with True only says what that would change."""
+Scale: TypeAlias = Callable[[str, int], Awaitable[Json]]
+"""Has so many copies of the child at a path."""
 
 
 class Control:
@@ -32,6 +34,7 @@ class Control:
         logs: returns the log of a child, if it has one: ``current_host().logs.get``.
         registry: the agents; None: there is no such resource.
         reload: None: there is no such resource.
+        scale: None: there is no such resource.
         commands: start, stop, restart.
         events: those that were lately.
     """
@@ -44,6 +47,7 @@ class Control:
         logs: Callable[[str], ChildLog | None],
         registry: AgentRegistry | None = None,
         reload: Reload | None = None,
+        scale: Scale | None = None,
         decided: Decided = lambda _verb, _path: None,
     ) -> None:
         """Take what there is.
@@ -56,6 +60,7 @@ class Control:
         self.logs = logs
         self.registry = registry
         self.reload = reload
+        self.scale = scale
         self.commands = Commands(tree, decided)
         self.events = EventLog(tree)
         self._reloading = trio.Lock()
@@ -72,3 +77,16 @@ class Control:
             raise Problem("no-such-resource", "this supervisor has no file to reload")
         async with self._reloading:
             return await self.reload(plan_only)
+
+    async def scaled(self, path: str, copies: int) -> Json:
+        """Have so many copies of a child; it goes on if nobody waits.
+
+        Raises what ``scale`` raises.
+        """
+        return await Job(lambda: self._scale_in_turn(path, copies)).result()
+
+    async def _scale_in_turn(self, path: str, copies: int) -> Json:
+        if self.scale is None:
+            raise Problem("no-such-resource", "this supervisor has no file that gives replicas")
+        async with self._reloading:
+            return await self.scale(path, copies)

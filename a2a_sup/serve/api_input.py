@@ -110,6 +110,20 @@ async def wait_limit(request: Request) -> float:
     return float(limit)
 
 
+async def copies(request: Request) -> int:
+    """Return the number of copies that a body ``{"replicas": 3}`` asks for.
+
+    Raises:
+        Problem: bad-json, bad-body, too-large, too-slow, wrong-content-type.
+    """
+    said = await _json_object(request, {"replicas"})
+    number = said.get("replicas")
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        detail = f"replicas: found {number!r:.80}; allowed: a whole number from 0"
+        raise Problem("bad-body", detail)
+    return number
+
+
 async def no_body(request: Request) -> None:
     """Refuse a body that says anything. Raises what ``wait_limit`` raises."""
     await _json_object(request, set())

@@ -20,6 +20,8 @@ CHILD_PATH: Json = {
 SECONDS: Json = {"type": "number", "minimum": 0}
 ALWAYS = ("foreign-user", "foreign-host", "foreign-origin", "wrong-token", "too-many-failures")
 """Problems that every request may get."""
+BODY = ("bad-json", "bad-body", "too-large", "too-slow", "wrong-content-type")
+"""What may be wrong with a body."""
 COMMANDS = (
     "no-such-child",
     "not-supported",
@@ -27,11 +29,7 @@ COMMANDS = (
     "child-stuck",
     "child-moved",
     "tree-ended",
-    "bad-json",
-    "bad-body",
-    "too-large",
-    "too-slow",
-    "wrong-content-type",
+    *BODY,
     "timed-out",
 )
 
@@ -46,7 +44,8 @@ class Operation:
         answer: the schema of the JSON that it answers.
         problems: what may be wrong, beside ``ALWAYS``.
         parameters: of the path, the query and the headers.
-        body: whether it may have a ``Command`` as its body.
+        body: the schema of its body, if it takes one.
+        needs_body: whether there has to be one.
         streams: whether it may answer with server-sent events.
         guarded: ``always``: whoever asks needs authority; ``if_token``: if there is a token.
     """
@@ -56,7 +55,8 @@ class Operation:
     answer: str | None = None
     problems: tuple[str, ...] = ()
     parameters: tuple[Json, ...] = ()
-    body: bool = False
+    body: str | None = None
+    needs_body: bool = False
     streams: bool = False
     guarded: str = ""
 
@@ -80,7 +80,7 @@ def _command(verb: str, summary: str, *problems: str) -> Operation:
         answer="CommandAnswer",
         problems=(*COMMANDS, *problems, "no-token", "no-token-configured"),
         parameters=(CHILD_PATH,),
-        body=True,
+        body="Command",
         guarded="always",
     )
 
@@ -107,6 +107,24 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/children/{path}/restart"): _command(
         "restart", "Stop a child if it is up, then start it", "start-failed"
+    ),
+    ("POST", "/children/{path}/scale"): Operation(
+        name="scale",
+        summary="Have so many copies of a child that has replicas; the last ones go first",
+        answer="Outcome",
+        problems=(
+            "no-such-child",
+            "not-supported",
+            "start-failed",
+            "tree-ended",
+            *BODY,
+            "no-token",
+            "no-token-configured",
+        ),
+        parameters=(CHILD_PATH,),
+        body="Scale",
+        needs_body=True,
+        guarded="always",
     ),
     ("GET", "/children/{path}/logs"): Operation(
         name="logs",
@@ -157,11 +175,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer="Reload",
         problems=(
             "reload-failed",
-            "bad-json",
-            "bad-body",
-            "too-large",
-            "too-slow",
-            "wrong-content-type",
+            *BODY,
             "no-token",
             "no-token-configured",
         ),
@@ -203,9 +217,9 @@ def _operation(operation: Operation) -> Json:
         "parameters": list(operation.parameters),
         "responses": {"200": _answer(operation), **_problems(operation)},
     }
-    if operation.body:
-        content = {"application/json": {"schema": ref("Command")}}
-        made["requestBody"] = {"required": False, "content": content}
+    if operation.body is not None:
+        content = {"application/json": {"schema": ref(operation.body)}}
+        made["requestBody"] = {"required": operation.needs_body, "content": content}
     if operation.guarded:
         made["security"] = [{"token": []}]
         if operation.guarded == "if_token":

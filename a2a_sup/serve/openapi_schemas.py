@@ -135,7 +135,27 @@ SCHEMAS: dict[str, Json] = {
         total=COUNT,
         agents=listed(shape(id=TEXT, name=TEXT, version=TEXT, tags=listed(TEXT), enabled=TRUTH)),
     ),
-    "Reload": {"type": "object", "description": "the plan, and what was applied of it"},
+    "Scale": {
+        "type": "object",
+        "properties": {"replicas": {**COUNT, "maximum": 1000}},
+        "required": ["replicas"],
+        "additionalProperties": False,
+    },
+    "Step": shape(
+        child={**TEXT, "description": "its path; empty: the root"},
+        act={"type": "string", "enum": ["add", "remove", "restart", "update"]},
+        why=listed(TEXT),
+    ),
+    "Plan": shape(steps=listed(ref("Step")), untouched=listed(TEXT)),
+    "Outcome": shape(
+        ok={**TRUTH, "description": "false: a child did not start; the rest was not begun"},
+        plan=ref("Plan"),
+        applied=listed(ref("Step")),
+        failed=maybe(ref("Step")),
+        because={**TEXT, "description": "why it failed"},
+        not_applied=listed(ref("Step")),
+    ),
+    "Reload": {"anyOf": [ref("Plan"), ref("Outcome")]},
     "Problem": shape(
         type={**TEXT, "description": "stable; see docs/api.md"},
         title=TEXT,

@@ -8,19 +8,17 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-BIN = Path(sys.executable).parent
-PROGRAM = str(BIN / "a2a-sup")
+from tests.app.conftest import Start
+from tests.app.operating import PROGRAM, Operator, ask, running
+
 Json = dict[str, Any]
-Start = Callable[..., Awaitable[Any]]
 TREE = """
 [children.api]
 command = ["sh", "-c", "echo hello; echo trouble >&2; exec sleep 1000"]
@@ -32,54 +30,9 @@ command = ["sleep", "1000"]
 """
 
 
-class Said:
-    """What a command answered."""
-
-    def __init__(self, done: subprocess.CompletedProcess[bytes]) -> None:
-        self.status = done.returncode
-        self.out = done.stdout.decode()
-        self.err = done.stderr.decode()
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-class Operator:
-    """Somebody at a shell beside a running supervisor."""
-
-    def __init__(self, program: Any, control: str) -> None:
-        self.program = program
-        self.control = control
-        self.env = {**os.environ, "A2A_SUP_CONTROL": control}
-
-    async def __call__(self, *words: str, **env: str) -> Said:
-        return await ask(*words, env={**self.env, **env})
-
-
-async def ask(*words: str, env: dict[str, str] | None = None) -> Said:
-    with trio.fail_after(30):
-        return Said(
-            await trio.run_process(
-                [PROGRAM, *words], check=False, capture_stdout=True, capture_stderr=True, env=env
-            )
-        )
-
-
-async def running(start: Start, file: Path, text: str = TREE) -> Operator:
-    await trio.Path(file).write_text(text)
-    program = await start("run", file)
-    up = await program.until("tree.started")
-    return Operator(program, up["control"])
-
-
 @pytest.fixture
 async def operator(start: Start, tmp_path: Path) -> Operator:
-    return await running(start, tmp_path / "tree.toml")
+    return await running(start, tmp_path / "tree.toml", TREE)
 
 
 def by_path(rows: list[Json]) -> dict[str, Json]:
@@ -190,11 +143,11 @@ async def test_a_start_that_fails_is_told(start: Start, tmp_path: Path) -> None:
 
 
 async def test_a_stop_outlives_the_supervisor(start: Start, tmp_path: Path) -> None:
-    operator = await running(start, tmp_path / "tree.toml")
+    operator = await running(start, tmp_path / "tree.toml", TREE)
     await operator("stop", "api")
     operator.program.signal(signal.SIGTERM)
     assert await operator.program.ended() == 0
-    again = await running(start, tmp_path / "tree.toml")
+    again = await running(start, tmp_path / "tree.toml", TREE)
     rows = by_path((await again("status", "--json")).json["children"])
     assert (rows["api"]["state"], rows["pipeline"]["state"]) == ("stopped", "running")
     await again("start", "api")
@@ -203,9 +156,9 @@ async def test_a_stop_outlives_the_supervisor(start: Start, tmp_path: Path) -> N
 
 async def test_reload_says_the_plan_and_applies_it(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "tree.toml"
-    operator = await running(start, file)
+    operator = await running(start, file, TREE)
     file.write_text(TREE + "[children.new]\ncommand = ['sleep', '1000']\n")
-    assert (await operator("reload", "--plan")).out.startswith("add new: ")
+    assert (await operator("reload", "--plan")).out == "add new\n3 untouched\n"
     assert (await operator("probe", "new")).status == 1
     assert (await operator("reload")).status == 0
     assert (await operator("probe", "new")).status == 0
@@ -316,10 +269,10 @@ async def test_without_a_supervisor_one_line_says_how_to_start_one(tmp_path: Pat
 async def test_the_only_supervisor_is_found_and_of_several_one_has_to_be_chosen(
     start: Start, tmp_path: Path
 ) -> None:
-    one = await running(start, tmp_path / "one.toml")
+    one = await running(start, tmp_path / "one.toml", TREE)
     env = {**os.environ, "XDG_RUNTIME_DIR": str(Path(one.control).parents[1])}
     assert (await ask("status", env=env)).status == 0
-    two = await running(start, tmp_path / "two.toml")
+    two = await running(start, tmp_path / "two.toml", TREE)
     said = await ask("status", env=env)
     assert said.status == 3
     assert one.control in said.err

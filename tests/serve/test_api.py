@@ -29,7 +29,7 @@ from a2a_sup import (
 )
 from a2a_sup.children.hygiene import current_host
 from a2a_sup.children.logs import ChildLog
-from a2a_sup.errors import SpecError
+from a2a_sup.errors import NoSuchChild, NotSupported, SpecError
 from a2a_sup.model.spec import ChildSpec
 from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api import Api, api_routes, resource_of
@@ -415,6 +415,36 @@ async def test_a_reload_is_handed_on_and_its_mistakes_are_told() -> None:
         assert asked == [True, False, False]
 
 
+async def test_a_scale_is_handed_on_and_its_mistakes_are_told() -> None:
+    asked: list[tuple[str, int]] = []
+    errors = {
+        7: NotSupported("web", "has no replicas"),
+        8: NoSuchChild("web", "gone"),
+        9: SpecError("web: no such program"),
+    }
+
+    async def scale(path: str, copies: int) -> Json:
+        asked.append((path, copies))
+        if copies in errors:
+            raise errors[copies]
+        return {"ok": True}
+
+    async with served(supervisor("web", []), scale=scale) as (_, ask):
+        assert (await ask.post("children/web/scale", json={"replicas": 3})).json() == {"ok": True}
+        assert asked == [("web", 3)]
+        kinds = [
+            kind_of(await ask.post("children/web/scale", json={"replicas": number}))
+            for number in errors
+        ]
+        assert kinds == ["not-supported", "no-such-child", "start-failed"]
+        for body in ({}, {"replicas": -1}, {"replicas": True}, {"replicas": 1.5}, {"copies": 1}):
+            assert kind_of(await ask.post("children/web/scale", json=body)) == "bad-body"
+        reply = await ask.post("children/wbe/scale", json={"replicas": 1})
+        assert kind_of(reply) == "no-such-child"
+        assert "did you mean 'web'?" in reply.json()["detail"]
+        assert len(asked) == 4
+
+
 # --- streams ------------------------------------------------------------------------------------
 
 
@@ -619,8 +649,18 @@ async def test_every_address_is_described_and_every_description_is_served() -> N
     async def reload(plan_only: bool) -> Json:  # noqa: FBT001 - the shape of a Reload
         return {}
 
+    async def scale(path: str, copies: int) -> Json:
+        return {}
+
     async with open_tree(supervisor("app", [])) as tree:
-        control = Control(tree, Authority(), logs=no_logs, registry=AgentRegistry(), reload=reload)
+        control = Control(
+            tree,
+            Authority(),
+            logs=no_logs,
+            registry=AgentRegistry(),
+            reload=reload,
+            scale=scale,
+        )
         api = Api(control)
         described = {
             (method.upper(), address)

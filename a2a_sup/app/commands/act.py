@@ -1,4 +1,4 @@
-"""``start``, ``stop``, ``restart`` and ``reload``: they wait, and exit with 0 only if it is so."""
+"""``start``, ``stop``, ``restart``, ``reload``, ``scale``: 0 is their status only if it is so."""
 
 from __future__ import annotations
 
@@ -150,19 +150,63 @@ def reload(ctx: click.Context, control: str | None, *, plan: bool, as_json: bool
     if as_json:
         print_json(found)
     else:
-        _tell_plan(found)
+        (_tell_plan if plan else _tell_outcome)(found)
     if found.get("ok") is False:
         ctx.exit(EX_FAILED)
 
 
-def _tell_plan(found: dict[str, Any]) -> None:
-    steps = found.get("steps", found.get("applied", []))
+@click.command(cls=ControlCommand)
+@click.argument("child", shell_complete=complete_child)
+@click.argument("number", type=click.IntRange(0), metavar="NUMBER")
+@CONTROL
+@JSON
+@click.pass_context
+def scale(
+    ctx: click.Context, child: str, number: int, control: str | None, *, as_json: bool
+) -> None:
+    """Have NUMBER copies of CHILD, which has `replicas` in the file; wait until it is so.
+
+    The last copies go first. The number holds for later reloads and runs, until the next `scale`
+    or a run that is --fresh.
+
+    Example: a2a-sup scale workers 4
+    """
+    client = find(control)
+    body = {"replicas": number}
+    found = with_progress(f"scaling {child}", lambda: client.post(f"children/{child}/scale", body))
+    if as_json:
+        print_json(found)
+    elif found["ok"]:
+        changes = len(found["applied"])
+        click.echo(f"{child}: {number} of it{'' if changes else ' already'}")
+    else:
+        _tell_outcome(found)
+    if not found["ok"]:
+        ctx.exit(EX_FAILED)
+
+
+def _tell_plan(plan: dict[str, Any]) -> None:
+    _tell_steps(plan, plan["steps"])
+
+
+def _tell_steps(plan: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     for step in steps:
-        click.echo(f"{step['act']} {step['child']}: {step['why']}")
-    if not steps:
+        click.echo(_line_of(step))
+    if plan["steps"]:
+        click.echo(f"{len(plan['untouched'])} untouched")
+    else:
         click.echo("nothing to do")
-    if found.get("failed"):
+
+
+def _tell_outcome(found: dict[str, Any]) -> None:
+    _tell_steps(found["plan"], found["applied"])
+    if found["failed"]:
         failed = found["failed"]
-        click.echo(f"a2a-sup: {failed['act']} {failed['child']}: {found['because']}", err=True)
+        click.echo(f"a2a-sup: {_line_of(failed)}: {found['because']}", err=True)
         for step in found["not_applied"]:
-            click.echo(f"a2a-sup: not applied: {step['act']} {step['child']}", err=True)
+            click.echo(f"a2a-sup: not applied: {_line_of(step)}", err=True)
+
+
+def _line_of(step: dict[str, Any]) -> str:
+    why = f" ({', '.join(step['why'])})" if step["why"] else ""
+    return f"{step['act']} {step['child'] or 'the root'}{why}"
