@@ -244,6 +244,10 @@ def _name_needs(drafts: Mapping[str, list[Draft]]) -> None:
         for name in after.keys() - drafts.keys():
             draft.note("depends_on", name, "there is no such process")
         named = {copy.name: how for name, how in after.items() for copy in drafts.get(name, ())}
+        for copy in (copy for name in after for copy in drafts.get(name, ())):
+            if named[copy.name] == "ready" and not _says_ready(copy):
+                draft.note("depends_on", f"{copy.name} ready", "it has no probe that says so")
+                named[copy.name] = "started"
         if named:
             draft.keys["after"] = named
 
@@ -255,7 +259,10 @@ def _in_order(drafts: Mapping[str, list[Draft]], imported: Imported) -> list[str
 
     def visit(name: str, above: tuple[str, ...]) -> None:
         if name in above:
-            imported.note("depends_on", " -> ".join((*above, name)), "a cycle")
+            imported.note(
+                "depends_on", " -> ".join((*above, name)), "a cycle: its last need is left"
+            )
+            _drop_need(drafts[above[-1]], drafts[name])
         elif name not in ordered:
             for needed in dict.fromkeys(
                 owners[each] for draft in drafts[name] for each in draft.keys.get("after", ())
@@ -267,6 +274,18 @@ def _in_order(drafts: Mapping[str, list[Draft]], imported: Imported) -> list[str
     for name in drafts:
         visit(name, ())
     return ordered
+
+
+def _drop_need(needing: list[Draft], needed: list[Draft]) -> None:
+    names = {draft.name for draft in needed}
+    for draft in needing:
+        left = {name: how for name, how in draft.keys.pop("after", {}).items() if name not in names}
+        if left:
+            draft.keys["after"] = left
+
+
+def _says_ready(draft: Draft) -> bool:
+    return any(probe["purpose"] != "liveness" for probe in draft.keys.get("probes", ()))
 
 
 def _shutdown(shutdown: Entries, draft: Draft) -> None:

@@ -335,4 +335,5 @@ processes:
 """
     children, warnings = imported("process-compose.yaml", text)
     assert set(children) == {"a", "b"}
+    assert sum(bool(child.after) for child in children.values()) == 1
     assert told(warnings, "a cycle")
