@@ -27,7 +27,7 @@ from a2a_sup.children.spawning import CannotRun, identity_of
 from a2a_sup.errors import CheckFailed, SpecError
 from a2a_sup.model.health import Probe
 from a2a_sup.model.spec import ChildContext
-from a2a_sup.model.words import is_number
+from a2a_sup.model.words import is_number, printable
 
 MESSAGE_BYTES = 4096
 """A longer message is not looked at; systemd's own limit."""
@@ -96,10 +96,7 @@ def said_by(message: bytes) -> Said:
 
 
 def _shown(text: str) -> str:
-    printable = "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
-    return printable[:STATUS_LIMIT]
+    return printable(text)[:STATUS_LIMIT]
 
 
 # --- the heartbeat --------------------------------------------------------------------------------

@@ -32,3 +32,10 @@ def is_number(given: object, low: float, high: float = float("inf")) -> bool:
     if isinstance(given, bool) or not isinstance(given, int | float):
         return False
     return low <= given <= high and given != float("inf")
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a replacement for each character that a terminal might act upon."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

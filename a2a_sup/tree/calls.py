@@ -219,10 +219,11 @@ def terminate_child(name: str) -> Request:
         record = _find(supervisor, request)
         if record is None:
             return
-        if record.state is State.STUCK:
+        is_stuck = record.state is State.STUCK
+        incarnation = supervisor.stop(record)  # a stuck one stays down when it is gone at last
+        if is_stuck:
             request.fail(ChildStuck(record.path, "was cancelled and is still there"))
             return
-        incarnation = supervisor.stop(record)
         if incarnation is None:
             request.answer()
             return

@@ -127,10 +127,9 @@ class Plan:
         self._stop(self.stop.pop(), mover)
 
     def _stop(self, record: Record, mover: Mover) -> None:
-        if record.state is State.STUCK and not self.start:
-            return
+        is_given_up = record.state is State.STUCK and not self.start
         incarnation = mover.stop(record)
-        if incarnation is not None:
+        if incarnation is not None and not is_given_up:
             self.waiting.add(incarnation)
 
     def _start_next(self, mover: Mover) -> None:

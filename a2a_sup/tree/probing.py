@@ -27,6 +27,7 @@ from a2a_sup.model.health import (
     next_wait,
 )
 from a2a_sup.model.reasons import Reason, ReasonKind, message_of
+from a2a_sup.model.words import printable
 
 if TYPE_CHECKING:
     from a2a_sup.tree.runner import Incarnation
@@ -38,13 +39,18 @@ class Answers:
     """What the probes of one child were answered.
 
     Results are kept over all incarnations; verdicts are about the running one.
+
+    Attributes:
+        probes: what is asked.
+        turn: held by who asks: a check that cannot be cancelled outlives its incarnation.
     """
 
-    __slots__ = ("_results", "_tallies", "probes")
+    __slots__ = ("_results", "_tallies", "probes", "turn")
 
     def __init__(self, probes: Sequence[Probe], earlier: Answers | None = None) -> None:
         """Begin with the answers to ``earlier`` probes of the same name and purpose, or none."""
         self.probes = probes
+        self.turn: trio.Lock = trio.Lock() if earlier is None else earlier.turn
         self._results: dict[str, deque[ProbeResult]] = {
             probe.name: deque(maxlen=RESULTS_KEPT) for probe in probes
         }
@@ -117,7 +123,8 @@ class Prober:
         """Ask until stopped. Raises no Exception."""
         try:
             with self._scope:
-                await self._ask_all()
+                async with self._answers.turn:
+                    await self._ask_all()
         except BaseException:
             # KeyboardInterrupt in a check is no failure of it: it ends the whole tree.
             self._incarnation.owner.request_stop()
@@ -138,6 +145,8 @@ class Prober:
             probe = min(due, key=due.__getitem__)
             await trio.sleep_until(due[probe])
             result = await check(probe, self._incarnation)
+            # Stopped meanwhile, and the check took no notice: an answer about what is no more.
+            await trio.lowlevel.checkpoint_if_cancelled()
             tally = self._take(probe, result)
             chance = random.random()  # noqa: S311 - no secret
             due[probe] = trio.current_time() + next_wait(probe, tally, chance)
@@ -178,7 +187,7 @@ async def check(probe: Probe, incarnation: Incarnation) -> ProbeResult:
     """Ask once. Raises no Exception: whatever a check raises is its failure."""
     begin = trio.current_time()
     passed, message = False, f"no answer within {probe.timeout:g} s"
-    with trio.move_on_after(probe.timeout):
+    with trio.move_on_after(probe.timeout) as limit:
         try:
             answer = await probe.check(incarnation)
         except CheckFailed as exc:
@@ -186,10 +195,11 @@ async def check(probe: Probe, incarnation: Incarnation) -> ProbeResult:
         except Exception as exc:  # noqa: BLE001 - whatever user code raises is its failure
             message = f"{type(exc).__name__}: {message_of(exc)}"
         else:
-            passed = answer is not False
-            message = answer if isinstance(answer, str) else "" if passed else "returned False"
+            if not limit.cancel_called:  # else it took no notice of that, and comes too late
+                passed = answer is not False
+                message = answer if isinstance(answer, str) else "" if passed else "returned False"
     return ProbeResult(begin, passed, trio.current_time() - begin, _one_line(message))
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text[: 4 * MESSAGE_LIMIT].split())[:MESSAGE_LIMIT]
+    return printable(" ".join(text[: 4 * MESSAGE_LIMIT].split())[:MESSAGE_LIMIT])

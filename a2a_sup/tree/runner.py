@@ -157,8 +157,7 @@ class Incarnation:
             raise RuntimeError("started() was called twice for one start")
         self._says_started = True
         self.value = value
-        if self.record.spec.probes:
-            self.owner.asks_to_be_probed(self)
+        self._ask_probes()
         if self.is_ready or not self.record.spec.wait_ready:
             self._acknowledge()
 
@@ -217,9 +216,12 @@ class Incarnation:
         elif self._probed_ready is None:
             self._probed_ready = False
         self._tell_readiness(was_ready=was_ready)
-        is_doomed = self.is_over or self.is_asked or self.condemned is not None
-        if self._says_started and self.record.spec.probes and not is_doomed:
-            self.owner.asks_to_be_probed(self)
+        self._ask_probes()
+
+    def renew_start(self) -> None:
+        """Wait for its readiness no longer if its specification does not ask for that now."""
+        if self._says_started and not self.is_acknowledged and not self.record.spec.wait_ready:
+            self._acknowledge()
 
     def stop_probing(self) -> None:
         """Ask it nothing more."""
@@ -238,21 +240,23 @@ class Incarnation:
 
     def ask(self, shutdown: Shutdown, now: float) -> float:
         """Ask it to stop; return when it must be gone (infinity: it has all the time)."""
+        # Who is condemned has its grace already, and gets no other.
+        latest = math.inf if self.condemned is None else self.scope.deadline
         self.is_asked = True
-        return self._request_stop(shutdown, now)
+        return self._request_stop(shutdown, now, latest)
 
     def condemn(self, reason: Reason, now: float) -> float:
         """Ask it to stop because of ``reason``, which is its end; return when it must be gone."""
         self.condemned = reason
-        return self._request_stop(self.record.spec.shutdown, now)
+        return self._request_stop(self.record.spec.shutdown, now, math.inf)
 
-    def _request_stop(self, shutdown: Shutdown, now: float) -> float:
+    def _request_stop(self, shutdown: Shutdown, now: float, latest: float) -> float:
         self.stop_probing()
         if self._on_stop is None or shutdown == "brutal_kill":
             self.scope.cancel()
             return now
         self._on_stop()
-        gone_by = math.inf if isinstance(shutdown, str) else now + shutdown
+        gone_by = latest if isinstance(shutdown, str) else min(latest, now + shutdown)
         self.scope.deadline = gone_by
         return gone_by
 
@@ -261,6 +265,11 @@ class Incarnation:
         """Whether its time to start is over and it has not acknowledged."""
         timeout = self.record.spec.start_timeout
         return timeout is not None and not self.is_acknowledged and self.scope.cancel_called
+
+    def _ask_probes(self) -> None:
+        is_doomed = self.is_over or self.is_asked or self.condemned is not None or self.is_late
+        if self._says_started and self.record.spec.probes and not is_doomed:
+            self.owner.asks_to_be_probed(self)
 
     def _acknowledge(self) -> None:
         is_doomed = self.is_late or self.condemned is not None

@@ -35,7 +35,7 @@ class Stopper:
             return None
         if not incarnation.is_asked:
             roster = self._supervisor.roster
-            if record.state is not State.STOPPING:
+            if record.state not in (State.STOPPING, State.STUCK):
                 roster.move(record, State.STOPPING, events.ChildStopping)
             if self._is_hurried and record.nested is not None:
                 record.nested.hurry()

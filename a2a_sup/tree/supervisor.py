@@ -184,9 +184,10 @@ class Supervisor:
     def interrupted(self, incarnation: Incarnation) -> None:
         """Take the end of everything for a stop of this child, and stop the others in order."""
         self.request_stop()
-        if not incarnation.is_asked:
-            incarnation.is_asked = True
-            self.roster.move(incarnation.record, State.STOPPING, events.ChildStopping)
+        record = incarnation.record
+        if record.state not in (State.STOPPING, State.STUCK):
+            self.roster.move(record, State.STOPPING, events.ChildStopping)
+        incarnation.is_asked = True
 
     def held_up(self, incarnation: Incarnation) -> None:
         """Take note that a nested supervisor has stopped, except for children that are stuck."""
@@ -215,7 +216,8 @@ class Supervisor:
 
     def found_unhealthy(self, incarnation: Incarnation, reason: Reason) -> None:
         """Decide about a child whose probe fails."""
-        self.mail.post(self._on_unhealthy, (incarnation, reason))
+        # A timer that is due, as those are looked at even while a plan waits for this very child.
+        self.mail.at(self.roster.now(), self._on_unhealthy, (incarnation, reason))
 
     def printed(self, incarnation: Incarnation, stream: str, line: str, left_out: int) -> None:
         """Tell a line that a child printed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -10,10 +11,13 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import wait_all_tasks_blocked as settle
 
 from a2a_sup import (
+    NO_BACKOFF,
     CheckFailed,
     ChildContext,
+    ChildStuck,
     Probe,
     Reason,
     ReasonKind,
@@ -21,12 +25,14 @@ from a2a_sup import (
     SpecError,
     StartFailed,
     State,
+    TreeHandle,
     events,
     open_tree,
     supervisor,
+    task,
 )
 from a2a_sup.model.health import RESULTS_KEPT
-from a2a_sup.testing import Recorder, ScriptedChild, run_virtual
+from a2a_sup.testing import Recorder, ScriptedChild, run_virtual, scripted
 
 
 class Patient:
@@ -52,6 +58,27 @@ class Patient:
         finally:
             self.in_flight -= 1
         return next(self._answers)
+
+
+class Stubborn:
+    """A check that takes no notice of a cancellation, as one in a thread does."""
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.asked = 0
+        self.in_flight = 0
+
+    async def check(self, _: ChildContext) -> bool:
+        self.asked += 1
+        self.in_flight += 1
+        with trio.CancelScope(shield=True):
+            await self.done.wait()
+        self.in_flight -= 1
+        return True
+
+
+async def fails(_: ChildContext) -> bool:
+    return False
 
 
 def probe(patient: Patient, **options: Any) -> Probe:
@@ -416,6 +443,200 @@ def test_a_mistake_in_a_probe_is_named(field: str, value: object, message: str) 
 def test_two_probes_of_a_child_have_two_names() -> None:
     with pytest.raises(SpecError, match="two probes have the name 'p'"):
         child_with(probe(Patient()), probe(Patient()))
+
+
+# --- checks that do not obey ----------------------------------------------------------------------
+
+
+async def test_an_answer_after_the_timeout_is_a_failure() -> None:
+    async def late(_: ChildContext) -> bool:
+        with contextlib.suppress(trio.Cancelled):
+            await trio.sleep(100)
+        return True
+
+    child, tree = child_with(
+        Probe(name="p", check=late, timeout=5, jitter=0, interval=10, failure_threshold=2)
+    )
+    async with open_tree(tree) as handle:
+        await trio.sleep(6)
+        shown = handle.child("a")
+        assert shown is not None
+        assert shown.probes[0].results[0].message == "no answer within 5 s"
+        await trio.sleep(16)
+        assert child.starts == 2
+
+
+async def test_an_answer_about_an_earlier_incarnation_says_nothing_of_the_next() -> None:
+    check = Stubborn()
+    child, tree = child_with(
+        Probe(name="p", check=check.check, purpose="readiness"),
+        restart=Restart(backoff=NO_BACKOFF),
+    )
+    async with open_tree(tree) as handle:
+        await settle()
+        child.crash()
+        await settle()
+        before = handle.snapshot()
+        assert before.child("a").incarnation == 2
+        assert check.asked == 1  # about the one that is gone
+        first, check.done = check.done, trio.Event()
+        first.set()
+        await settle()
+        after = handle.snapshot()
+        assert (after.revision, after.root) == (before.revision, before.root)
+        assert after.child("a").ready is False
+        assert check.asked == 2
+        check.done.set()
+        await handle.wait_until(lambda now: now.child("a").ready is True)
+
+
+async def test_a_check_that_hangs_for_ever_hangs_once_for_all_incarnations() -> None:
+    check = Stubborn()
+    child, tree = child_with(
+        Probe(name="p", check=check.check),
+        restart=Restart(backoff=NO_BACKOFF, intensity=None),
+    )
+    async with open_tree(tree):
+        for _ in range(20):
+            await trio.sleep(10)
+            child.crash()
+        await trio.sleep(10)
+        assert (child.starts, check.in_flight) == (21, 1)
+        check.done.set()
+
+
+async def test_a_message_cannot_act_upon_a_terminal() -> None:
+    async def colourful(_: ChildContext) -> None:
+        raise CheckFailed("\x1b[31mred\x07 \udc80")
+
+    _, tree = child_with(Probe(name="p", check=colourful, jitter=0))
+    async with open_tree(tree) as handle:
+        await settle()
+        shown = handle.child("a")
+        assert shown is not None
+        assert shown.probes[0].results[0].message == "\ufffd[31mred\ufffd \ufffd"
+
+
+# --- unhealthy, and something else happens --------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["one_for_one", "rest_for_one", "one_for_all"])
+async def test_a_boot_does_not_wait_for_a_child_that_failed_to_start_up(strategy: Any) -> None:
+    child = ScriptedChild("a")
+    startup = Probe(name="p", check=fails, purpose="startup", failure_threshold=1)
+    tree = supervisor("app", [child.spec(probes=[startup], wait_ready=True)], strategy=strategy)
+    with pytest.raises(StartFailed, match="startup probe 'p' failed once"):
+        async with open_tree(tree):
+            pass
+
+
+async def test_a_group_restart_does_not_wait_for_a_child_that_failed_to_start_up() -> None:
+    patient = Patient([True, False])
+    a, b = scripted("a b")
+    startup = probe(patient, purpose="startup", failure_threshold=1)
+    specs = [a.spec(), b.spec(probes=[startup], wait_ready=True)]
+    async with open_tree(supervisor("app", specs, strategy="rest_for_one")) as handle:
+        a.crash()
+        await trio.sleep(10)
+        assert b.starts == 3
+        assert handle.snapshot().child("b").state is State.RUNNING
+        reason = handle.snapshot().child("b").last_reason
+        assert reason is not None
+        assert reason.kind is ReasonKind.START_FAILED
+
+
+async def test_who_says_started_after_its_end_is_not_probed() -> None:
+    patient = Patient()
+    contexts: list[ChildContext] = []
+
+    async def broken(*, task_status: ChildContext) -> None:
+        contexts.append(task_status)
+        raise ValueError("broken")
+
+    async with open_tree(supervisor("app", [])) as handle:
+        with pytest.raises(StartFailed):
+            await handle.start_child("", task("a", broken, probes=[probe(patient)]))
+        contexts[0].started()
+        await trio.sleep(100)
+        assert not patient.asked_at
+
+
+async def test_who_says_started_while_it_is_stopped_is_not_probed() -> None:
+    patient = Patient()
+    child = ScriptedChild("a", politeness="ignores", start_delay=2)
+    tree = TreeHandle(supervisor("app", [child.spec(probes=[probe(patient)])]))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await trio.sleep(1)
+        tree.stop()
+        await tree.wait_ended()
+        assert not patient.asked_at
+
+
+async def test_a_stop_does_not_prolong_the_grace_of_an_unhealthy_child() -> None:
+    child = ScriptedChild("a", politeness="ignores")
+    spec = child.spec(probes=[probe(Patient([False]), failure_threshold=1)], shutdown=5)
+    async with open_tree(supervisor("app", [spec])) as handle:
+        await handle.wait_until(lambda now: now.child("a").state is State.STOPPING)
+        begin = trio.current_time()
+        await trio.sleep(4)
+        await handle.terminate_child("a")
+        assert trio.current_time() == begin + 5
+
+
+def _stuck_and_unhealthy(name: str) -> tuple[ScriptedChild, Any]:
+    child = ScriptedChild(name, hides=True)
+    return child, child.spec(probes=[probe(Patient([False]), failure_threshold=1)])
+
+
+async def test_an_unhealthy_child_that_is_stuck_at_the_end_of_its_tree_is_stopped(
+    new_story: Any,
+) -> None:
+    child, spec = _stuck_and_unhealthy("a")
+    tree = TreeHandle(supervisor("app", [spec]))
+    recorder = Recorder(tree)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await trio.sleep(6)
+        assert tree.snapshot().child("a").state is State.STUCK
+        tree.stop()
+        await settle()
+        child.release()
+        await tree.wait_ended()
+    story = new_story()
+    story.read(recorder.events)
+    story.assert_over()
+    assert tree.snapshot().child("a").state is State.STOPPED
+
+
+async def test_a_call_to_stop_an_unhealthy_child_that_is_stuck_keeps_it_down() -> None:
+    child, spec = _stuck_and_unhealthy("a")
+    async with open_tree(supervisor("app", [spec])) as handle:
+        await trio.sleep(6)
+        with pytest.raises(ChildStuck):
+            await handle.terminate_child("a")
+        child.release()
+        await trio.sleep(100)
+        assert handle.snapshot().child("a").state is State.STOPPED
+        assert child.starts == 1
+
+
+async def test_an_interrupt_in_an_unhealthy_child_is_no_second_stop(new_story: Any) -> None:
+    async def interrupted(*, task_status: ChildContext) -> None:
+        request = task_status.stop_request()
+        task_status.started()
+        await request.wait()
+        raise KeyboardInterrupt
+
+    spec = task("a", interrupted, probes=[probe(Patient([False]), failure_threshold=1)])
+    tree = TreeHandle(supervisor("app", [spec]))
+    recorder = Recorder(tree)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await tree.run()
+    assert caught.group_contains(KeyboardInterrupt)
+    story = new_story()
+    story.read(recorder.events)
+    story.assert_over()
 
 
 # --- the rule -----------------------------------------------------------------------------------
