@@ -297,8 +297,12 @@ def _update_problem(record: Record, spec: ChildSpec) -> str | None:
 _CANNOT_BECOME = "child {!r}: while it runs it cannot become {}, or cease to be it"
 
 
-def update_root(spec: SupervisorSpec) -> Request:
+def update_root(spec: SupervisorSpec, on_update: Callable[[], object]) -> Request:
     """Return the call that gives the root a new specification.
+
+    Args:
+        spec: how the root is to behave.
+        on_update: called just before it does.
 
     Raises:
         SpecError: ``spec`` is no specification of a supervisor.
@@ -310,6 +314,7 @@ def update_root(spec: SupervisorSpec) -> Request:
         if supervisor.spec.dynamic is not spec.dynamic:
             request.fail(SpecError("the root: it cannot become dynamic, or cease to be it"))
         else:
+            on_update()
             supervisor.adopt(spec)
             request.answer()
 

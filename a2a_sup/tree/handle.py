@@ -7,6 +7,7 @@ import contextvars
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
@@ -183,8 +184,9 @@ class TreeHandle:
         """
         if not isinstance(spec, ChildSpec) or not isinstance(spec.run, SupervisorSpec):
             raise SpecError(f"the root is a supervisor, not {spec!r}")
-        await self._call("", calls.update_root(spec.run))
-        self.name = spec.name
+        # With the event, so that no two snapshots of one revision differ in it.
+        rename = partial(setattr, self, "name", spec.name)
+        await self._call("", calls.update_root(spec.run, rename))
 
     async def which_children(self, parent: str = "") -> tuple[ChildSnapshot, ...]:
         """Return the children of a supervisor in start order, once it has answered."""

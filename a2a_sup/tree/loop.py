@@ -85,6 +85,14 @@ class Loop:
         """Carry out ``plan`` from now on, in place of any other."""
         self._plan = plan
 
+    def be_exclusive(self) -> None:
+        """Decide nothing else until the plan is over: another plan would replace it.
+
+        One that follows needs stays as it is: it goes on by messages.
+        """
+        if self._plan is not None and self._plan.needs is None:
+            self._plan.is_exclusive = True
+
     def request_stop(self) -> None:
         """Stop as soon as possible: it replaces whatever is going on."""
         self._stop_requested = True

@@ -60,7 +60,9 @@ class Restarter:
         roster.note(record, events.ChildBackingOff, delay, earlier + 1)
         supervisor.mail.at(when, self._backed_off, (record, when))
         if supervisor.spec.strategy.grouped:
-            supervisor.follow(Plan("restart", stop=self._others(record)))
+            others = self._others(record)
+            record.group = tuple(others)
+            supervisor.follow(Plan("restart", stop=others))
 
     def retry(self, subject: tuple[Record, StartFailed, Iterable[Record]]) -> None:
         """Restart a child whose restart failed; ``rest``: those who were to start after it."""
@@ -83,12 +85,17 @@ class Restarter:
         if not record.awaits_restart:
             return
         record.next_attempt_at = None
+        stopped_with_it, record.group = record.group, ()
         supervisor = self._supervisor
         if supervisor.spec.strategy.grouped:
             group = deque(self._group(record))
             supervisor.follow(Plan("restart", stop=self._others(record), start=group))
         else:
             supervisor.start(record)
+            # There are some only if an update has dissolved the group meanwhile.
+            for member in stopped_with_it:
+                if member.state is State.STOPPED and not (member.is_forgotten or member.is_held):
+                    supervisor.start(member)
 
     def _group(self, record: Record) -> Sequence[Record]:
         supervisor = self._supervisor

@@ -133,6 +133,7 @@ class Record:
         is_watched: a timer looks at its uptime.
         deferred: calls that wait until it has stopped.
         answers: what its probes were answered, if it has any.
+        group: who was stopped with it, and is to be started with it.
     """
 
     __slots__ = (
@@ -140,6 +141,7 @@ class Record:
         "answers",
         "current",
         "deferred",
+        "group",
         "is_forgotten",
         "is_provisional",
         "is_unproven",
@@ -180,6 +182,7 @@ class Record:
         self.is_unproven = False
         self.is_watched = False
         self.deferred: tuple[Request, ...] = ()
+        self.group: tuple[Record, ...] = ()
         self.answers = Answers(spec.probes) if spec.probes else None
         self._picture: ChildSnapshot | None = None
 
@@ -226,6 +229,8 @@ class Record:
             self.answers = Answers(spec.probes, self.answers) if spec.probes else None
             if self.current is not None:
                 self.current.renew_probes()
+        if self.current is not None:
+            self.current.renew_start()
 
     def touch(self) -> None:
         """Spoil the picture.

@@ -63,6 +63,7 @@ class Stopper:
         was_unread = record.current is not None
         record.current = None
         record.next_attempt_at = None
+        record.group = ()
         if was_unread or record.state in (State.BACKING_OFF, State.PENDING):
             roster.move(record, State.STOPPED, events.ChildStopped, SHUTDOWN)
         if record.leaves_at_end:

@@ -456,7 +456,7 @@ class Supervisor:
 
     def hold(self, record: Record) -> None:
         """Leave a child down whose turn to start has come."""
-        if record.state is State.PENDING:
+        if record.state in (State.PENDING, State.BACKING_OFF):
             self.roster.move(record, State.STOPPED, events.ChildStopped, SHUTDOWN)
 
     def update(self, record: Record, spec: ChildSpec) -> None:
@@ -472,6 +472,8 @@ class Supervisor:
     def adopt(self, spec: SupervisorSpec) -> None:
         """Behave by a new specification from now on; its children are for the next boot."""
         self.spec = spec
+        if spec.strategy.grouped:
+            self.loop.be_exclusive()
         self.roster.adopt(spec)
         self.roster.announce(events.SupervisorUpdated)
 

@@ -239,6 +239,70 @@ async def test_a_child_that_is_down_may_become_a_supervisor() -> None:
         assert order(tree, "a") == ["b"]
 
 
+# --- an update in the middle of something ---------------------------------------------------------
+
+
+async def test_a_supervisor_that_gets_a_group_strategy_as_it_boots_boots_to_its_end() -> None:
+    a, b, c = scripted("a b c")
+    b.start_delay = 10
+    specs = [each.spec(restart=QUICK) for each in (a, b, c)]
+    async with (
+        open_tree(supervisor("app", [])) as tree,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(tree.start_child, "", supervisor("s", specs))
+        await trio.sleep(5)
+        await tree.update_child("s", supervisor("s", specs, strategy="rest_for_one"))
+        a.crash()
+        await trio.sleep(50)
+        assert [each.is_up for each in (a, b, c)] == [True, True, True]
+        assert tree.snapshot().child("s").state is State.RUNNING
+
+
+async def test_a_group_that_was_stopped_is_started_also_if_it_is_none_any_more() -> None:
+    a, b = scripted("a b")
+    specs = [a.spec(), b.spec()]
+    async with open_tree(supervisor("app", specs, strategy="one_for_all")) as tree:
+        a.crash()
+        await settle()
+        assert not b.is_up
+        await tree.update_root(supervisor("app", specs))
+        await trio.sleep(5)
+        assert (a.is_up, b.is_up) == (True, True)
+
+
+async def test_a_child_that_need_not_be_ready_any_more_has_started() -> None:
+    a = ScriptedChild("a")
+    readiness = Probe(name="p", check=fails, purpose="readiness")
+    async with (
+        open_tree(supervisor("app", [])) as tree,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(tree.start_child, "", a.spec(wait_ready=True, probes=[readiness]))
+        await trio.sleep(5)
+        assert tree.snapshot().child("a").state is State.STARTING
+        await tree.update_child("a", a.spec())
+        assert tree.snapshot().child("a").state is State.RUNNING
+
+
+async def test_two_snapshots_of_one_revision_have_one_name() -> None:
+    names: dict[int, set[str]] = {}
+
+    async def watch() -> None:
+        for _ in range(200):
+            snapshot = tree.snapshot()
+            names.setdefault(snapshot.revision, set()).add(snapshot.name)
+            await trio.lowlevel.checkpoint()
+
+    async with open_tree(supervisor("app", [])) as tree, trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        await trio.lowlevel.checkpoint()
+        for number in range(20):
+            await tree.update_root(supervisor(f"app {number}", []))
+    assert len(names) >= 20
+    assert all(len(found) == 1 for found in names.values())
+
+
 # --- held ----------------------------------------------------------------------------------------
 
 
@@ -283,6 +347,21 @@ async def test_a_restart_of_its_group_does_not_start_a_held_child() -> None:
         a.crash()
         await settle()
         assert (a.starts, b.starts) == (3, 2)
+
+
+async def test_a_child_that_is_held_while_it_backs_off_can_be_started_by_a_call() -> None:
+    held: list[str] = []
+    a, b = scripted("a b")
+    specs = [a.spec(held=lambda path: path in held), b.spec()]
+    async with open_tree(supervisor("app", specs, strategy="one_for_all")) as tree:
+        a.crash()
+        await settle()
+        held.append("a")
+        await trio.sleep(5)
+        assert tree.snapshot().child("a").state is State.STOPPED
+        assert (a.starts, b.starts) == (1, 2)
+        await tree.restart_child("a")
+        assert a.starts == 2
 
 
 def test_a_held_child_in_the_specification_is_a_function() -> None:
