@@ -258,7 +258,7 @@ def delete_child(name: str) -> Request:
     return Request(handle, name)
 
 
-def update_child(spec: ChildSpec) -> Request:
+def update_child(name: str, spec: ChildSpec) -> Request:
     """Return the call that gives a child a new specification and leaves its incarnation alone.
 
     Raises:
@@ -273,13 +273,16 @@ def update_child(spec: ChildSpec) -> Request:
             return
         if supervisor.spec.dynamic:
             request.fail(NotSupported(supervisor.path, "a dynamic supervisor's children differ"))
+        elif spec.name != name:
+            text = f"child {name!r}: an update cannot give it the name {spec.name!r}"
+            request.fail(SpecError(text))
         elif problem := _problem(supervisor, spec) or _update_problem(record, spec):
             request.fail(SpecError(problem))
         else:
             supervisor.update(record, spec)
             request.answer()
 
-    return Request(handle, spec.name)
+    return Request(handle, name)
 
 
 def _update_problem(record: Record, spec: ChildSpec) -> str | None:

@@ -170,10 +170,7 @@ class TreeHandle:
         parent, name = _split(path)
         if not path:
             raise SpecError("the root is updated by update_root")
-        request = calls.update_child(spec)
-        if spec.name != name:
-            raise SpecError(f"child {name!r}: an update cannot give it the name {spec.name!r}")
-        await self._call(parent, request)
+        await self._call(parent, calls.update_child(name, spec))
 
     async def update_root(self, spec: ChildSpec) -> None:
         """Give the root another specification, as ``update_child`` does.
