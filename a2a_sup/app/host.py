@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import attrs
 import structlog
@@ -22,6 +22,7 @@ from a2a_sup.app.essential import Essential
 from a2a_sup.app.log_writer import LogWriter
 from a2a_sup.app.logs import LogFormat, configure_logs
 from a2a_sup.app.narration import Narrator, narrate_services
+from a2a_sup.app.notify import Notifier, notifier
 from a2a_sup.app.operator import FILE_NAME, OperatorStops
 from a2a_sup.app.reload import Reloader
 from a2a_sup.app.reloading import Reloading
@@ -37,11 +38,13 @@ from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.authority import Authority
 from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.metrics import Metrics
+from a2a_sup.tree.bus import Subscription
 from a2a_sup.tree.handle import TreeHandle
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 HANDLED = STOP_SIGNALS | {signal.SIGHUP}
 Output = Literal["files", "stdout", "both"]
+Watcher: TypeAlias = Callable[[Subscription], Awaitable[None]]
 EVENTS_HELD = 10_000
 """Events that the log may lag behind."""
 
@@ -116,6 +119,8 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     tree = TreeHandle(make(config))
     reloader = Reloader(tree, config, make, check_child)
     reloading = Reloading(reloader, partial(read_config, options.file, options.environ), stops)
+    manager = notifier()
+    reloading.around = manager.reloading
     with (
         ExitStack() as last_resort,
         trio.open_signal_receiver(*HANDLED) as signals,
@@ -157,13 +162,14 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         )
         about = {"file": str(options.file), "state_dir": str(state.directory)}
         async with trio.open_nursery() as nursery:
-            stop = partial(_stop_in_time, tree, reloading, last_resort)
+            stop = partial(_stop_in_time, tree, reloading, manager, last_resort)
             essential = Essential(tree.child, stop)
+            inform = partial(manager.inform, walk=lambda: tree.snapshot().walk())
             listener = await nursery.start(_heed_signals, signals, tree, reloading, stop)
             reloads = await nursery.start(partial(reloading.run, watch=options.watch))
             verdict: ChildExit | None = None
             try:
-                await _run_shown(shown, about, essential, nursery)
+                await _run_shown(shown, about, (essential.watch, inform), nursery)
             except ChildExit as exc:
                 verdict = exc
             # Nobody heeds signals from here on: nothing may keep the program from ending.
@@ -191,7 +197,7 @@ def _control_path(options: Options) -> Path | None:
 
 
 async def _run_shown(
-    shown: Shown, about: dict[str, str], essential: Essential, nursery: trio.Nursery
+    shown: Shown, about: dict[str, str], watchers: Iterable[Watcher], nursery: trio.Nursery
 ) -> None:
     """Run the tree, with the services around it.
 
@@ -205,8 +211,8 @@ async def _run_shown(
     beside: TreeHandle = await nursery.start(run_services, services, narrate)
     # These end with the events of their trees, so not before the tree is sure to run.
     narrator = Narrator({**about, **addresses_of(services)})
-    nursery.start_soon(narrator.narrate, shown.tree.events(EVENTS_HELD))
-    nursery.start_soon(essential.watch, shown.tree.events(EVENTS_HELD))
+    for watch in (narrator.narrate, *watchers):
+        nursery.start_soon(watch, shown.tree.events(EVENTS_HELD))
     try:
         await shown.tree.run()
     finally:
@@ -238,9 +244,12 @@ async def _heed_signals(
                 log.info("signal.stop", signal=name, at_most=stop())
 
 
-def _stop_in_time(tree: TreeHandle, reloading: Reloading, last_resort: ExitStack) -> float:
+def _stop_in_time(
+    tree: TreeHandle, reloading: Reloading, manager: Notifier, last_resort: ExitStack
+) -> float:
     """Stop the tree, and end the program at last; return the seconds that this takes at most."""
     bound = stop_bound(reloading.spec)
+    manager.tell(STOPPING=1, STATUS=f"stopping, within {bound:g} s")
     last_resort.callback(end_program_after(bound + MARGIN).cancel)
     tree.stop()
     return bound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,7 +30,11 @@ Mistaken = (ConfigError, SpecError, CannotReload)
 
 
 class Reloading:
-    """The reloads of one running tree."""
+    """The reloads of one running tree.
+
+    Attributes:
+        around: what each reload that changes something is done inside of.
+    """
 
     def __init__(
         self, reloader: Reloader, read: Callable[[], Config], stops: OperatorStops
@@ -42,6 +46,7 @@ class Reloading:
         self._reloader = reloader
         self._read = read
         self._stops = stops
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
         # One more may wait while one is under way: it will see all that changed meanwhile.
         self._requests, self._heard = trio.open_memory_channel[str](1)
 
@@ -75,10 +80,12 @@ class Reloading:
             SpecError: this installation cannot run some of the children.
             CannotReload: a child could not start, such as for want of its program.
         """
-        new = await trio.to_thread.run_sync(self._read_again)
         if plan_only:
+            new = await trio.to_thread.run_sync(self._read_again)
             return self._reloader.plan(new).to_json()
-        return (await self._apply(new, "call")).to_json()
+        with self.around():
+            new = await trio.to_thread.run_sync(self._read_again)
+            return (await self._apply(new, "call")).to_json()
 
     async def scale(self, path: str, copies: int) -> dict[str, Any]:
         """Have so many copies of the child at ``path``, which the file gives ``replicas``.
@@ -116,8 +123,9 @@ class Reloading:
     async def heed(self, trigger: str) -> None:
         """Reload because of ``trigger``; mistakes go to the log, each on a line of its own."""
         try:
-            new = await trio.to_thread.run_sync(self._read_again)
-            await self._apply(new, trigger)
+            with self.around():
+                new = await trio.to_thread.run_sync(self._read_again)
+                await self._apply(new, trigger)
         except Mistaken as exc:
             _tell_mistakes(trigger, exc.problems)
 
