@@ -147,7 +147,9 @@ def _dashboard(shown: Shown, address: Address) -> Service:
         token=shown.token if shown.serve.dashboard_token else None,
     )
     limits = Limits(clients=shown.serve.max_clients)
-    publisher = Publisher(shown.tree, shown.registry, rules=rules, limits=limits)
+    publisher = Publisher(
+        shown.tree, shown.registry, rules=rules, limits=limits, loop_lag=shown.lag.longest
+    )
     shown.metrics.gauges += [
         ("a2a_sup_dashboard_clients", "Who watches now.", lambda: len(publisher.watchers)),
         ("a2a_sup_dashboard_cut", "Watchers cut, being slow or dead.", lambda: publisher.cut),

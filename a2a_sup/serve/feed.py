@@ -44,6 +44,7 @@ class Feed:
         *,
         metrics_interval: float,
         coalesce: float,
+        loop_lag: Callable[[], float] | None = None,
     ) -> None:
         """Begin with the tree as it is. See ``Limits`` for the times."""
         self.watchers = watchers
@@ -53,6 +54,7 @@ class Feed:
         self._agents_frame: bytes | None = None
         self._metrics_interval = metrics_interval
         self._coalesce = coalesce
+        self._loop_lag = loop_lag
         self._told = self.changes.head
         self._handlers: dict[str, Callable[[Watcher], None]] = {
             "subscribe": lambda watcher: watcher.tell("subscribed", message("subscribed")),
@@ -148,7 +150,11 @@ class Feed:
         self.changes.read()
         streams = sum(_is_streaming(watcher) for watcher in self.watchers)
         numbers = dashboard_metrics(
-            self._registry, self.changes.servers, watchers=len(self.watchers), streams=streams
+            self._registry,
+            self.changes.servers,
+            watchers=len(self.watchers),
+            streams=streams,
+            loop_lag=self._loop_lag,
         )
         return message("metrics:update", numbers)
 

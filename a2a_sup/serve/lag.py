@@ -30,6 +30,8 @@ HOLD_LIMIT = 10.0
 """Seconds of a turn after which the loop counts as blocked."""
 LOOK_EVERY = 2.5
 """Seconds between two looks of the thread."""
+WINDOW = 5.0
+"""Seconds: the longest turn is known of this window and of the one before."""
 STACK_LIMIT = 20
 """Frames shown: the innermost ones."""
 
@@ -52,6 +54,8 @@ class LoopLag(trio.abc.Instrument):
         self._clock = clock
         self._began: float | None = None
         self._held: tuple[float, float] | None = None
+        self._window_ends = 0.0
+        self._longest = self._longest_before = 0.0
         self._thread: _Watchdog | None = None
 
     def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - Trio's
@@ -66,13 +70,29 @@ class LoopLag(trio.abc.Instrument):
         self.last = now - self._began
         self._began = None
         self.turns.observe(self.last)
+        if now >= self._window_ends:
+            self._begin_window(now)
+        self._longest = max(self._longest, self.last)
         if self.last > self._limit:
             self._held = now, self.last
+
+    def _begin_window(self, now: float) -> None:
+        is_next = now < self._window_ends + WINDOW
+        self._longest_before = self._longest if is_next else 0.0
+        self._longest = 0.0
+        self._window_ends = now + WINDOW
 
     def holding(self) -> float:
         """Return the seconds of the present turn, 0 if there is none. For any thread."""
         began = self._began
         return 0.0 if began is None else self._clock() - began
+
+    def longest(self) -> float:
+        """Return the longest turn, in seconds, of the last five to ten seconds."""
+        now = self._clock()
+        if now >= self._window_ends:
+            self._begin_window(now)
+        return max(self._longest, self._longest_before)
 
     def held_too_long(self) -> float | None:
         """Return the seconds of a turn above the limit, if one ended less than the limit ago.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ _MIB = 2**20
 
 
 def dashboard_metrics(
-    registry: AgentRegistry, servers: Servers, *, watchers: int, streams: int
+    registry: AgentRegistry,
+    servers: Servers,
+    *,
+    watchers: int,
+    streams: int,
+    loop_lag: Callable[[], float] | None = None,
 ) -> dict[str, Any]:
     """Return the data of ``metrics:update``.
 
@@ -23,6 +29,8 @@ def dashboard_metrics(
         servers: the supervised servers.
         watchers: connected clients.
         streams: those of them that asked for the tree or the timeline.
+        loop_lag: returns for how long the loop was held lately, in seconds; None: nobody knows,
+            and ``eventLoopLagMs``, which is ours, is left out.
     """
     stats = registry.stats()
     return {
@@ -37,7 +45,7 @@ def dashboard_metrics(
             "byTag": registry.counts_by_tag(),
         },
         "mcpServers": servers.numbers(),
-        "performance": _performance(),
+        "performance": _performance() | _lag(loop_lag),
         "connections": {"websocketClients": watchers, "activeStreams": streams},
     }
 
@@ -51,6 +59,10 @@ def _performance() -> dict[str, Any]:
         "cpuLoadAverage": [round(load, 2) for load in os.getloadavg()],
         "uptime": round(time.monotonic() - _started(), 3),
     }
+
+
+def _lag(loop_lag: Callable[[], float] | None) -> dict[str, float]:
+    return {} if loop_lag is None else {"eventLoopLagMs": round(loop_lag() * 1000, 2)}
 
 
 def _started() -> float:

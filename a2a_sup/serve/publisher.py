@@ -7,6 +7,7 @@ waited for, and who takes nothing for a while is cut.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -87,8 +88,17 @@ class Publisher:
         *,
         rules: Rules | None = None,
         limits: Limits | None = None,
+        loop_lag: Callable[[], float] | None = None,
     ) -> None:
-        """Prepare to publish; ``serve`` does it, as often as it is called."""
+        """Prepare to publish; ``serve`` does it, as often as it is called.
+
+        Args:
+            tree: is published.
+            registry: its agents are, too.
+            rules: who may watch.
+            limits: how much it bears.
+            loop_lag: returns for how long the loop was held lately, in seconds, for the metrics.
+        """
         self.limits = limits or Limits()
         self.watchers: dict[Watcher, None] = {}
         self.cut = 0
@@ -96,6 +106,7 @@ class Publisher:
         self._tree = tree
         self._registry = registry
         self._rules = rules or Rules()
+        self._loop_lag = loop_lag
         self._connected = 0
 
     async def serve(self, door: Door, *, task_status: trio.TaskStatus[trio.SocketListener]) -> None:
@@ -131,6 +142,7 @@ class Publisher:
             self.watchers,
             metrics_interval=self.limits.metrics_interval,
             coalesce=self.limits.coalesce,
+            loop_lag=self._loop_lag,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feed.run)

@@ -79,3 +79,23 @@ def test_only_a_long_turn_counts_as_blocked(seconds: float, *, blocked: bool) ->
     assert lag.held_too_long() == (seconds if blocked else None)
     now += 0.2
     assert lag.held_too_long() is None
+
+
+def test_the_longest_turn_is_that_of_the_last_seconds_and_not_for_ever() -> None:
+    now = 100.0
+    lag = LoopLag(clock=lambda: now)
+    assert lag.longest() == 0
+    for turn in (0.5, 0.25, 0.1):
+        lag.after_io_wait(0)
+        now += turn
+        lag.before_io_wait(0)
+    assert lag.longest() == 0.5
+    now += 5
+    lag.after_io_wait(0)
+    now += 0.125
+    lag.before_io_wait(0)
+    assert lag.longest() == 0.5  # of the window before
+    now += 5
+    assert lag.longest() == 0.125
+    now += 5
+    assert lag.longest() == 0
