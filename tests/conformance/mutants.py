@@ -215,6 +215,14 @@ MUTANTS = [
         "is RestartType.TRANSIENT",
     ),
     Mutant("or self.state in (State.BACKING_OFF, State.PENDING)", ""),
+    # --- probes
+    Mutant(
+        "self.mail.at(self.roster.now(), self._on_unhealthy, (incarnation, reason))",
+        "self.mail.post(self._on_unhealthy, (incarnation, reason))",
+    ),
+    Mutant("row = self.row + 1 if passed is self.passed else 1", "row = self.row + 1"),
+    Mutant("if not limit.cancel_called:", "if True:"),
+    Mutant("record.answers.forget_verdicts()", "pass"),
 ]
 """Left out because nobody could see them:
 
