@@ -238,6 +238,10 @@ class Supervisor:
             self._ignored(incarnation)
         else:
             self._start_failed(incarnation, reason, error)
+        # Calls that came while it was stopped as unhealthy: after the decision about its end.
+        for request in record.deferred:
+            self.mail.post(self._on_request, request)
+        record.deferred = ()
         self._look_at_needs(record)
         self.loop.settled(incarnation)
 

@@ -17,7 +17,9 @@ from a2a_sup import (
     NO_BACKOFF,
     CheckFailed,
     ChildContext,
+    ChildRestarting,
     ChildStuck,
+    NoSuchChild,
     Probe,
     Reason,
     ReasonKind,
@@ -582,6 +584,22 @@ async def test_a_stop_does_not_prolong_the_grace_of_an_unhealthy_child() -> None
         await trio.sleep(4)
         await handle.terminate_child("a")
         assert trio.current_time() == begin + 5
+
+
+@pytest.mark.parametrize(
+    ("policy", "answer"), [("permanent", ChildRestarting), ("temporary", NoSuchChild)]
+)
+async def test_a_call_about_an_unhealthy_child_is_answered_when_it_is_gone(
+    policy: Any, answer: type[Exception]
+) -> None:
+    child = ScriptedChild("a", politeness="heeds", stop_delay=2)
+    spec = child.spec(probes=[probe(Patient([False]), failure_threshold=1)], restart=policy)
+    async with open_tree(supervisor("app", [spec])) as handle:
+        await handle.wait_until(lambda now: now.child("a").state is State.STOPPING)
+        begin = trio.current_time()
+        with trio.fail_after(100), pytest.raises(answer):
+            await handle.restart_child("a")
+        assert trio.current_time() == begin + 2
 
 
 def _stuck_and_unhealthy(name: str) -> tuple[ScriptedChild, Any]:
