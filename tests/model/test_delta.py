@@ -72,7 +72,8 @@ class Readers:
         now = self.writer.root()
         if dirty.is_whole:
             self.eager = copy.deepcopy(now)
-        apply(self.eager, self.writer.told(dirty))
+        else:
+            apply(self.eager, self.writer.told(dirty))
         assert self.eager == now
         if both:
             merged = Dirty()
@@ -81,7 +82,8 @@ class Readers:
             self.batches.clear()
             if merged.is_whole:
                 self.lazy = copy.deepcopy(now)
-            apply(self.lazy, self.writer.told(merged))
+            else:
+                apply(self.lazy, self.writer.told(merged))
             assert self.lazy == now
 
 
