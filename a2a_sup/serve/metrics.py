@@ -59,6 +59,7 @@ class Metrics:
         self._lag = lag
         self._now = now
         self._dropped = 0
+        self._leftovers = 0
         self._exits: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._probes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._deaths: dict[str, tuple[float, float]] = {}
@@ -82,6 +83,8 @@ class Metrics:
         match event:
             case events.EventsDropped(count=count):
                 self._dropped += count
+            case events.ChildReported(details=details) if "leftovers" in details:
+                self._leftovers += details["leftovers"]
             case events.ChildProbed(path=path, result=result):
                 self._probes[path]["passed" if result.passed else "failed"] += 1
                 self._probe_durations.observe(result.duration)
@@ -189,6 +192,9 @@ class Metrics:
         name = "a2a_sup_events_dropped_total"
         yield head(name, "counter", "Events that were not counted here: too many at once.")
         yield sample(name, self._dropped)
+        name = "a2a_sup_leftovers_swept_total"
+        yield head(name, "counter", "Processes that children left behind, ended for them.")
+        yield sample(name, self._leftovers)
         for gauge, about, read in self.gauges:
             yield head(gauge, "gauge", about)
             yield sample(gauge, read())

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tests.k8s.references import Object, Objects, grace_is_enough, problems
+from tests.k8s.references import Object, Objects, grace_is_enough, problems, token_is_mounted
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv" / "manifests" / "bin"
@@ -122,6 +122,7 @@ def references(directory: Path, scratch: Path) -> Findings:
             *problems(objects),
             *custom_kinds(objects),
             *grace_is_enough(objects, scratch),
+            *token_is_mounted(objects, scratch),
         ]
     return found
 

@@ -153,6 +153,12 @@ def secret_that_nobody_brings(objects: Objects) -> None:
     token["secret"]["secretName"] = "token"
 
 
+def token_in_another_place(objects: Objects) -> None:
+    for mount in container(objects)["volumeMounts"]:
+        if mount["name"] == "token":
+            mount["mountPath"] = "/run/secrets"
+
+
 def one_claim_for_all_pods(objects: Objects) -> None:
     del stateful(objects)["spec"]["volumeClaimTemplates"]
     pod(objects)["volumes"].append(
@@ -248,6 +254,7 @@ MUTANTS = {
         (mount_without_a_volume, "references"),
         (config_map_of_another_name, "references"),
         (secret_that_nobody_brings, "references"),
+        (token_in_another_place, "references"),
         (one_claim_for_all_pods, "references"),
         (service_port_to_nowhere, "references"),
         (ingress_to_no_service, "references"),

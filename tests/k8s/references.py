@@ -38,6 +38,7 @@ VARIABLES = {
     "A2A_SUP_DASHBOARD",
     "A2A_SUP_CONTROL",
     "A2A_SUP_LOG_FORMAT",
+    "A2A_SUP_LOGS",
     "A2A_SUP_STATE_DIR",
     "LOG_LEVEL",
 }
@@ -367,6 +368,22 @@ def trees(objects: Objects, directory: Path) -> Iterator[tuple[Object, Path]]:
                     file = directory / f"{workload['metadata']['name']}.toml"
                     file.write_text(text, encoding="utf-8")
                     yield workload, file
+
+
+def token_is_mounted(objects: Objects, directory: Path) -> list[str]:
+    """Hold the token file that a tree names against what is mounted."""
+    found = []
+    for workload, file in trees(objects, directory):
+        token = read_config(file, {}).serve.token_file
+        spec = template_of(workload)["spec"]
+        secrets = {volume["name"] for volume in spec["volumes"] if "secret" in volume}
+        mounts = [mount for each in spec["containers"] for mount in each["volumeMounts"]]
+        places = {mount["mountPath"] for mount in mounts if mount["name"] in secrets}
+        if token is not None and str(Path(token).parent) not in places:
+            found.append(f"{name_of(workload)}: no Secret is mounted where {token} is read")
+        if token is None and places:
+            found.append(f"{name_of(workload)}: a token is mounted that nothing reads")
+    return found
 
 
 def grace_is_enough(objects: Objects, directory: Path) -> list[str]:
