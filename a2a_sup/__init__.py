@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from a2a_sup.children.partition import partition_supervisor as partition_supervisor
     from a2a_sup.children.process import ProcessExited as ProcessExited
     from a2a_sup.children.process import process as process
+    from a2a_sup.children.schedule import scheduled as scheduled
     from a2a_sup.children.spawning import CannotRun as CannotRun
     from a2a_sup.children.supervisor import dynamic_supervisor as dynamic_supervisor
     from a2a_sup.children.supervisor import supervisor as supervisor
@@ -71,6 +72,7 @@ _HOMES = {
     "a2a_sup.children.mcp": ("mcp_server",),
     "a2a_sup.children.partition": ("partition_of", "partition_supervisor"),
     "a2a_sup.children.process": ("ProcessExited", "process"),
+    "a2a_sup.children.schedule": ("scheduled",),
     "a2a_sup.children.spawning": ("CannotRun",),
     "a2a_sup.children.supervisor": ("dynamic_supervisor", "supervisor"),
     "a2a_sup.children.task": ("task",),

@@ -22,6 +22,7 @@ from a2a_sup.children.command import Command
 from a2a_sup.children.logs import LogFiles
 from a2a_sup.children.mcp import mcp_server
 from a2a_sup.children.process import process
+from a2a_sup.children.schedule import scheduled
 from a2a_sup.children.spawning import CannotRun, check
 from a2a_sup.children.supervisor import supervisor
 from a2a_sup.errors import SpecError
@@ -154,6 +155,10 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
         probes=probes_of(config),
         **options,
     )
+    if config.is_scheduled:
+        spec = scheduled(
+            spec, every=config.every, cron=config.cron, timezone=config.cron and config.timezone
+        )
     # Variables are where secrets come from: snapshots show the command as the file has it.
     info = {**spec.info, "command": list(config.written)}
     if config.essential:

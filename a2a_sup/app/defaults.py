@@ -7,6 +7,7 @@ from typing import TypeVar
 import attrs
 
 from a2a_sup.app.probe_keys import ProbedChild, check_fit
+from a2a_sup.app.schedules import check_schedule, once
 from a2a_sup.app.settings import (
     ChildConfig,
     LogSettings,
@@ -77,11 +78,15 @@ def process(config: type[P], name: str, entry: Value, written: Fields, family: F
     """Return a process; what it breaks of the family's rules is noted at ``entry``."""
     surroundings: Fields = {"cwd": entry.source.variables.folder}
     fields = merged(merged(surroundings, family.defaults), written)
+    if fields.pop("oneshot", False):
+        own = written.get("restart", {})
+        fields["restart"] = once(entry, own, fields.get("restart", {}))
     fields["restart"] = restart(entry, fields, family)
     fields["logs"] = LogSettings(**fields.get("logs", {}))
     made = config(name=name, **fields)
     is_mcp = isinstance(made, McpConfig)
     check_fit(entry, ProbedChild(is_mcp, made.wait_ready, made.notify, made.probes))
+    check_schedule(entry, made)
     heartbeats = [probe.target for probe in made.probes if probe.kind == "heartbeat"]
     return attrs.evolve(made, heartbeat=min(heartbeats, default=None))
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from a2a_sup.app.probe_keys import probes_of
 from a2a_sup.app.replicas import COPIES_LIMIT
+from a2a_sup.app.schedules import expression, not_for_mcp, timezone
 from a2a_sup.app.values import (
     Fields,
     Reader,
@@ -265,6 +266,7 @@ INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "success_exit_codes": exit_codes,
     "start_timeout": positive_duration,
     "memory_limit": positive_size,
+    "timezone": timezone,
     "tags": _TAGS,
     "logs": _LOGS,
     "probes": probes_of(command),
@@ -282,11 +284,15 @@ PROCESS_KEYS: dict[str, Reader[Any]] = {
     "essential": flag,
     "wait_ready": flag,
     "notify": flag,
+    "every": positive_duration,
+    "cron": expression,
+    "oneshot": flag,
     **INHERITABLE_KEYS,
 }
 MCP_KEYS: dict[str, Reader[Any]] = {
     "mcp": command,
     **{key: read for key, read in PROCESS_KEYS.items() if key not in ("command", "notify")},
+    **dict.fromkeys(("every", "cron", "oneshot"), not_for_mcp),
     "handshake": word(get_args(Handshake)),
     "handshake_timeout": positive_duration,
 }

@@ -20,7 +20,6 @@ QUIET = frozenset(
         events.ChildAdded,
         events.ChildOutput,
         events.ChildRemoved,
-        events.ChildReported,
         events.ChildStarting,
         events.ChildStopping,
         events.SupervisorStarted,
@@ -41,8 +40,11 @@ NOTABLE = frozenset(
 )
 """Told as warnings: the tree deals with it."""
 
-TROUBLES = frozenset({"junk_lines", "log_error", "survivors", "tools_error"})
+TROUBLES = frozenset({"failed", "junk_lines", "log_error", "missed", "survivors", "tools_error"})
 """What a child reports that an operator has to know: told as warnings."""
+
+NEWS = frozenset({"last_run"})
+"""What a child reports that an operator wants to know."""
 
 LINE_LIMIT = 200
 """Characters shown of what a child printed last."""
@@ -51,8 +53,8 @@ LINE_LIMIT = 200
 def level_of(event: Event) -> str:
     """Return the log level of an event."""
     kind = type(event)
-    if isinstance(event, events.ChildReported) and not TROUBLES.isdisjoint(event.details):
-        return "warning"
+    if isinstance(event, events.ChildReported):
+        return _level_of_report(event.details)
     if kind in QUIET or _is_good_news(event):
         return "debug"
     if kind in LOUD:
@@ -62,6 +64,12 @@ def level_of(event: Event) -> str:
     if isinstance(event, events.ChildEnded) and not event.reason.benign:
         return "warning"
     return "info"
+
+
+def _level_of_report(details: Mapping[str, Any]) -> str:
+    if not TROUBLES.isdisjoint(details):
+        return "warning"
+    return "debug" if NEWS.isdisjoint(details) else "info"
 
 
 def _is_good_news(event: Event) -> bool:
@@ -141,8 +149,10 @@ class Narrator:
         self._log.log(_NUMBERS[level_of(event)], event.type, **fields)
 
     def _remember_pid(self, path: str, details: Mapping[str, Any]) -> None:
-        if "pid" in details:
+        if details.get("pid") is not None:
             self._pids[path] = details["pid"]
+        elif "pid" in details:
+            self._pids.pop(path, None)
 
 
 async def narrate_services(subscription: Subscription) -> None:

@@ -53,6 +53,8 @@ def _check_need(
                 f"started, finished; {other} has nothing that says when it is ready, such as a "
                 "readiness probe"
             )
+        if word is Need.FINISHED and _is_scheduled(known[other]):
+            place.refused(f"started; {other} runs at times and never finishes")
     elif family.path_of(other) in skipped:
         place.note(f"{other} is not run; allowed: siblings that are run")
     elif other not in family.places:  # else it has mistakes of its own
@@ -60,6 +62,10 @@ def _check_need(
             f"there is no sibling of this name{suggestion(other, known)}; "
             "allowed: names of siblings"
         )
+
+
+def _is_scheduled(child: ChildConfig) -> bool:
+    return not isinstance(child, SupervisorConfig) and child.is_scheduled
 
 
 def _says_ready(child: ChildConfig) -> bool:

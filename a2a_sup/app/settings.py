@@ -100,6 +100,9 @@ class ProcessConfig:
         start_timeout: seconds; None: no limit.
         after: siblings, and what is needed of each before it is started.
         memory_limit: bytes that its processes together may use; None: no limit.
+        every: seconds from one run to the next; None: it is no child that runs at times.
+        cron: the times of its runs; None: likewise.
+        timezone: whose clock ``cron`` means; None: the machine's.
         tags: words to find it by.
         stop_signal: the name of the polite signal, ``SIGTERM``.
         stop_timeout: seconds between the polite signal and the kill.
@@ -129,6 +132,9 @@ class ProcessConfig:
     start_timeout: float | None = None
     after: Mapping[str, Need] = attrs.field(factory=dict)
     memory_limit: int | None = None
+    every: float | None = None
+    cron: str | None = None
+    timezone: str | None = None
     tags: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 5.0
@@ -139,6 +145,11 @@ class ProcessConfig:
     nice: int | None = None
     limits: Mapping[str, int | None] = attrs.field(factory=dict)
     logs: LogSettings = LogSettings()
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it runs at times."""
+        return self.every is not None or self.cron is not None
 
 
 @attrs.frozen(kw_only=True)
