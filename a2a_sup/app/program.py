@@ -12,31 +12,39 @@ from importlib import import_module
 import click
 
 COMMANDS = {
-    "run": "cli:run",
-    "check": "cli:check",
-    "status": "commands.status:status",
-    "tree": "commands.status:tree",
-    "top": "commands.top:top",
-    "start": "commands.act:start",
-    "stop": "commands.act:stop",
-    "restart": "commands.act:restart",
-    "reload": "commands.act:reload",
-    "scale": "commands.act:scale",
-    "logs": "commands.logs:logs",
-    "events": "commands.events:events",
-    "probe": "commands.status:probe",
-    "import": "import_command:import_command",
-    "completion": "commands.completion:completion",
+    "run": ("cli:run", "Run the tree in FILE until SIGTERM or SIGINT (Ctrl-C)."),
+    "check": ("cli:check", "Say what is wrong with FILE; start nothing."),
+    "status": ("commands.status:status", "Show a table of all children."),
+    "tree": ("commands.status:tree", "Draw the tree with the states of all children."),
+    "top": ("commands.top:top", "Watch all children live."),
+    "start": ("commands.act:start", "Start each CHILD that is down, and wait for it."),
+    "stop": ("commands.act:stop", "Stop each CHILD, and wait until it is gone."),
+    "restart": ("commands.act:restart", "Restart each CHILD, and wait for it."),
+    "reload": ("commands.act:reload", "Apply the changed file with the smallest plan."),
+    "scale": ("commands.act:scale", "Have NUMBER copies of CHILD."),
+    "logs": ("commands.logs:logs", "Show what each CHILD printed."),
+    "events": ("commands.events:events", "Show what happened in the tree."),
+    "probe": ("commands.status:probe", "Exit with 0 if CHILD is running and healthy."),
+    "import": (
+        "import_command:import_command",
+        "Print another process manager's file as a tree in TOML.",
+    ),
+    "completion": ("commands.completion:completion", "Print what completes commands in SHELL."),
 }
-"""Where each command is, in the order of the help text."""
+"""Where each command is, and its line in the help text, in the order in which they are learned."""
 
 
 class Commands(click.Group):
     """A group that imports a command when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - of click
-        """Return all names, in the order in which they are learned."""
+        """Return all names."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - of click
+        """Write the line of each command, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, or None."""
@@ -45,7 +53,7 @@ class Commands(click.Group):
             if near and not ctx.resilient_parsing:
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean {near[0]!r}?")
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
         found: click.Command = getattr(import_module(f"a2a_sup.app.{module}"), name)
         return found
 

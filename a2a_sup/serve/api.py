@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import attrs
 import structlog
 import trio
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -18,7 +20,6 @@ from starlette.types import Receive, Scope, Send
 
 from a2a_sup.errors import A2ASupError, NoSuchChild, NotSupported
 from a2a_sup.model.agents import agent_to_json
-from a2a_sup.model.codec import snapshot_to_json
 from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
 from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api_commands import Verb, no_such_child
@@ -27,15 +28,17 @@ from a2a_sup.serve.api_events import events_response
 from a2a_sup.serve.api_input import boolean, copies, no_body, parameters, switch, wait_limit, words
 from a2a_sup.serve.api_logs import logs_response
 from a2a_sup.serve.api_problems import Problem, nearest
+from a2a_sup.serve.api_status import StatusPage, pids_of
 from a2a_sup.serve.api_usage import usage_of
 from a2a_sup.serve.authority import Caller
+from a2a_sup.serve.frames import picture_json, tree_json
 from a2a_sup.serve.openapi import document
 
 Json: TypeAlias = dict[str, Any]
 PREFIX = "/api/v1"
 CHILD = "/children/{path}"
 ACTIONS = ("start", "stop", "restart", "scale", "logs")
-FIXED = ("/tree", "/usage", "/events", "/agents", "/reload", "/openapi.json")
+FIXED = ("/tree", "/status", "/usage", "/events", "/agents", "/reload", "/openapi.json")
 HEADERS = {
     "cache-control": "no-store",
     "cross-origin-resource-policy": "same-origin",
@@ -60,7 +63,22 @@ def api_routes(control: Control) -> list[BaseRoute]:
 
     One control serves all doors: what a caller may do is told by the request.
     """
-    return [Route(PREFIX + "/{rest:path}", Api(control))]
+    register_url_convertor("anything", Anything())
+    return [Route(PREFIX + "/{rest:anything}", Api(control))]
+
+
+class Anything(Convertor[str]):
+    """The rest of an address, also with the newlines that Starlette's ``path`` leaves out."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """Return it as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return it as it is."""
+        return value
 
 
 class Api:
@@ -74,8 +92,10 @@ class Api:
         """Serve what ``control`` shows and does."""
         self._control = control
         self._tree = control.tree
+        self._status = StatusPage()
         self.handlers: dict[tuple[str, str], Handler] = {
             ("GET", "/tree"): self._get_tree,
+            ("GET", "/status"): self._get_status,
             ("GET", "/usage"): self._get_usage,
             ("GET", CHILD): self._get_child,
             ("GET", CHILD + "/logs"): self._get_logs,
@@ -151,12 +171,19 @@ class Api:
     async def _get_tree(self, ask: Ask) -> Response:
         parameters(ask.request, {})
         snapshot = self._tree.snapshot()
-        fields = snapshot_to_json(snapshot)
-        return JSONResponse({**fields, "wall_time": self._tree.wall_time(snapshot.time)})
+        wall_time = self._tree.wall_time(snapshot.time)
+        return json_response(await trio.to_thread.run_sync(tree_json, snapshot, wall_time))
+
+    async def _get_status(self, ask: Ask) -> Response:
+        parameters(ask.request, {})
+        snapshot = self._tree.snapshot()
+        wall_time = self._tree.wall_time(snapshot.time)
+        made = await trio.to_thread.run_sync(self._status.render, snapshot, wall_time)
+        return json_response(made)
 
     async def _get_child(self, ask: Ask) -> Response:
         parameters(ask.request, {})
-        return JSONResponse(self._pictured(self._child(ask.path)))
+        return json_response(await self._pictured(self._child(ask.path)))
 
     async def _get_logs(self, ask: Ask) -> Response:
         # What a program prints may be sensitive; whoever has set a token wants it asked for.
@@ -176,13 +203,8 @@ class Api:
 
     async def _get_usage(self, ask: Ask) -> Response:
         parameters(ask.request, {})
-        pids = {
-            child.path: pid
-            for child in self._tree.snapshot().walk()
-            if isinstance(pid := child.details.get("pid"), int)
-        }
-        usage = await trio.to_thread.run_sync(usage_of, pids)
-        children = {path: attrs.asdict(found) for path, found in usage.items()}
+        usage = await trio.to_thread.run_sync(usage_of, pids_of(self._tree.snapshot()))
+        children = {path: found.to_json() for path, found in usage.items()}
         wall_time = self._tree.wall_time(trio.current_time())
         return JSONResponse({"wall_time": wall_time, "children": children})
 
@@ -206,8 +228,7 @@ class Api:
         patience = await wait_limit(ask.request)
         done = await self._control.commands.run(verb, ask.path, ask.caller.name, patience=patience)
         child = self._tree.child(done.path)
-        fields = {"child": None} if child is None else self._pictured(child)
-        return JSONResponse({"command": verb, **attrs.asdict(done), **fields})
+        return json_response(await self._pictured(child, command=verb, **attrs.asdict(done)))
 
     async def _post_reload(self, ask: Ask) -> Response:
         plan_only = parameters(ask.request, {"plan": switch}).get("plan", False)
@@ -246,17 +267,24 @@ class Api:
             supervisor = _named(supervisor, name).supervisor
         return _named(supervisor, names[-1])
 
-    def _pictured(self, child: ChildSnapshot) -> Json:
-        snapshot = attrs.evolve(
-            self._tree.snapshot(), root=SupervisorSnapshot("", "one_for_one", (child,))
-        )
-        fields = snapshot_to_json(snapshot)
-        return {
-            "revision": fields["revision"],
-            "time": fields["time"],
-            "wall_time": self._tree.wall_time(snapshot.time),
-            "child": fields["root"]["children"][0],
-        }
+    async def _pictured(self, child: ChildSnapshot | None, **more: Any) -> bytes:
+        """Return the answer with a child in it, as JSON; None: it is no more."""
+        snapshot = self._tree.snapshot()
+        wall_time = self._tree.wall_time(snapshot.time)
+        head = {**more, "revision": snapshot.revision, "time": snapshot.time}
+        text = json.dumps({**head, "wall_time": wall_time}).encode()[:-1]
+        if child is None:
+            return text + b', "child": null}'
+        if child.supervisor is None:
+            picture = picture_json(child)
+        else:  # what is below it may be much
+            picture = await trio.to_thread.run_sync(picture_json, child)
+        return text + b', "child": ' + picture + b"}"
+
+
+def json_response(body: bytes) -> Response:
+    """Return an answer that is JSON already."""
+    return Response(body, media_type="application/json")
 
 
 def _not_scaled(error: Exception, path: str) -> Problem:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import attrs
 
@@ -24,27 +24,27 @@ class Usage:
         cpu_seconds: used since they began, in user and kernel mode; not of those that ended.
     """
 
-    processes: int = 0
-    memory_bytes: int = 0
-    cpu_seconds: float = 0.0
+    processes: int
+    memory_bytes: int
+    cpu_seconds: float
 
-    def plus(self, other: Usage) -> Usage:
-        """Return both together."""
-        return Usage(
-            self.processes + other.processes,
-            self.memory_bytes + other.memory_bytes,
-            round(self.cpu_seconds + other.cpu_seconds, 2),
-        )
+    def to_json(self) -> dict[str, float]:
+        """Return it as an object."""
+        return {
+            "processes": self.processes,
+            "memory_bytes": self.memory_bytes,
+            "cpu_seconds": round(self.cpu_seconds, 2),
+        }
 
 
-@attrs.frozen
-class Process:
+class Process(NamedTuple):
     """One process: its parent, its session, and what it uses."""
 
     pid: int
     parent: int
     session: int
-    usage: Usage
+    memory_bytes: int
+    cpu_seconds: float
 
 
 def usage_of(pids: Mapping[str, int]) -> dict[str, Usage]:
@@ -66,21 +66,26 @@ def added_up(pids: Mapping[str, int], processes: Iterable[Process]) -> dict[str,
     """
     known = {process.pid: process for process in processes}
     child_of = {pid: path for path, pid in pids.items() if pid in known}
-    found: dict[str, Usage] = {path: Usage() for path in child_of.values()}
-    below = defaultdict[str, list[Usage]](list)
+    owned: dict[str, list[Process]] = {path: [] for path in child_of.values()}
     for process in known.values():
         owner = _owner(process, known, child_of)
         if owner is not None:
-            below[owner].append(process.usage)
-    for path, usages in below.items():
-        for usage in usages:
-            found[path] = found[path].plus(usage)
-    return found
+            owned[owner].append(process)
+    return {
+        path: Usage(
+            len(below),
+            sum(process.memory_bytes for process in below),
+            sum(process.cpu_seconds for process in below),
+        )
+        for path, below in owned.items()
+    }
 
 
 def _owner(
     process: Process, known: Mapping[int, Process], child_of: Mapping[int, str]
 ) -> str | None:
+    if process.pid in child_of:
+        return child_of[process.pid]
     at: Process | None = process
     seen = set[int]()
     while at is not None and at.pid not in seen:
@@ -105,4 +110,4 @@ def parse_stat(pid: int, stat: bytes) -> Process | None:
     if len(fields) < 22:
         return None
     cpu = (int(fields[11]) + int(fields[12])) / TICKS
-    return Process(pid, int(fields[1]), int(fields[3]), Usage(1, int(fields[21]) * PAGE_BYTES, cpu))
+    return Process(pid, int(fields[1]), int(fields[3]), int(fields[21]) * PAGE_BYTES, cpu)

@@ -54,6 +54,18 @@ def snapshot_message(snapshot: TreeSnapshot, wall_time: float) -> bytes:
     return text_frame(b"".join(pieces))
 
 
+def tree_json(snapshot: TreeSnapshot, wall_time: float) -> bytes:
+    """Return a tree as :func:`snapshot_to_json` has it, with its ``wall_time``; for a thread."""
+    head = {"revision": snapshot.revision, "time": snapshot.time, "wall_time": wall_time}
+    pieces = [_encoded({**head, "name": snapshot.name})[:-1], b',"root":']
+    return b"".join((*pieces, *_supervisor(snapshot.root), b"}"))
+
+
+def picture_json(child: ChildSnapshot) -> bytes:
+    """Return a child with all below it as :func:`snapshot_to_json` has it; for a thread."""
+    return b"".join(_child(child))
+
+
 def _supervisor(supervisor: SupervisorSnapshot) -> Iterator[bytes]:
     head = {"path": supervisor.path, "strategy": supervisor.strategy}
     yield _encoded(head)[:-1] + b',"children":['

@@ -87,6 +87,11 @@ def _command(verb: str, summary: str, *problems: str) -> Operation:
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/tree"): Operation(name="tree", summary="The whole tree", answer="Tree"),
+    ("GET", "/status"): Operation(
+        name="status",
+        summary="A row for each child: state, health, process, what it uses",
+        answer="Status",
+    ),
     ("GET", "/usage"): Operation(
         name="usage",
         summary="Memory and CPU time of each child with all processes below it",

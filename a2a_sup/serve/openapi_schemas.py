@@ -48,6 +48,25 @@ _MOMENT = {
 
 SCHEMAS: dict[str, Json] = {
     "Tree": shape(**_MOMENT, name=TEXT, root=ref("Supervisor")),
+    "Status": shape(**_MOMENT, name=TEXT, children=listed(ref("Row"))),
+    "Row": shape(
+        path=TEXT,
+        kind=TEXT,
+        state=_words(State),
+        healthy=maybe(TRUTH),
+        ready=maybe(TRUTH),
+        pid=maybe(COUNT),
+        uptime=maybe(NUMBER),
+        incarnation=COUNT,
+        restarts=COUNT,
+        processes=maybe(COUNT),
+        memory_bytes=maybe(COUNT),
+        cpu_seconds=maybe(NUMBER),
+        next_attempt_in=maybe(NUMBER),
+        last_reason=maybe(TEXT),
+        waits_for={**listed(TEXT), "description": "what it needs before it can start"},
+        tags=listed(TEXT),
+    ),
     "Supervisor": shape(path=TEXT, strategy=TEXT, children=listed(ref("Child"))),
     "Child": shape(
         name=TEXT,

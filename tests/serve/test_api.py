@@ -127,6 +127,53 @@ def test_an_address_is_a_child_or_an_action_on_one(names: list[str]) -> None:
     assert f"{child}{address.removeprefix('/children/{path}')}" == path
 
 
+async def test_status_is_a_row_for_each_child_as_it_is_now(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    nested = supervisor("pipeline", [task("loader", forever, tags=["x"])])
+    async with served(task("api", forever), nested) as (tree, ask):
+
+        async def rows() -> Json:
+            body = (await ask.get("status")).json()
+            assert (body["name"], body["revision"]) == ("app", tree.snapshot().revision)
+            return {row["path"]: row for row in body["children"]}
+
+        before = await rows()
+        assert list(before) == ["api", "pipeline", "pipeline/loader"]
+        assert before["pipeline/loader"] == {
+            "path": "pipeline/loader",
+            "kind": "task",
+            "state": "running",
+            "healthy": None,
+            "ready": None,
+            "pid": None,
+            "uptime": before["api"]["uptime"],
+            "incarnation": 1,
+            "restarts": 0,
+            "processes": None,
+            "memory_bytes": None,
+            "cpu_seconds": None,
+            "next_attempt_in": None,
+            "last_reason": None,
+            "waits_for": [],
+            "tags": ["x"],
+        }
+        mock_clock.jump(100)
+        await ask.post("children/pipeline/loader/restart")
+        await ask.post("children/api/stop")
+        after = await rows()
+        assert after["pipeline"]["uptime"] == pytest.approx(before["pipeline"]["uptime"] + 100)
+        assert after["pipeline/loader"]["incarnation"] == 2
+        assert after["pipeline/loader"]["uptime"] < 100
+        assert (after["api"]["state"], after["api"]["uptime"]) == ("stopped", None)
+
+
+async def test_an_address_may_have_any_character() -> None:
+    async with served(task("api", forever)) as (_, ask):
+        for name in ("a%0Ab", "%0A", "a%0A", "a%00b"):
+            assert kind_of(await ask.get(f"children/{name}")) == "no-such-child"
+
+
 async def test_usage_is_asked_of_the_kernel() -> None:
     command = ["sh", "-c", "sleep 1000 & sleep 1000 & wait"]
     async with served(process("shell", command), task("api", forever)) as (_, ask):

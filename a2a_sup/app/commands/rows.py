@@ -25,47 +25,6 @@ REASON_LIMIT = 60
 """Characters shown of why a child ended."""
 
 
-def rows_of(tree: Json, usage: Json) -> list[Json]:
-    """Return a row for each child, in the order of the tree; the shape of ``status --json``."""
-    return [_row(child, tree["time"], usage["children"]) for child in walk(tree["root"])]
-
-
-def walk(supervisor: Json) -> Iterator[Json]:
-    """Yield every child below a supervisor, parents before their children."""
-    for child in supervisor["children"]:
-        yield child
-        if child["supervisor"]:
-            yield from walk(child["supervisor"])
-
-
-def _row(child: Json, now: float, usage: Json) -> Json:
-    used = usage.get(child["path"], {})
-    started, again = child["started_at"], child["next_attempt_at"]
-    reason = child["last_reason"]
-    return {
-        "path": child["path"],
-        "kind": child["kind"],
-        "state": child["state"],
-        "healthy": child["healthy"],
-        "ready": child["ready"],
-        "pid": child["details"].get("pid"),
-        "uptime": None if started is None else round(max(0.0, now - started), 3),
-        "incarnation": child["incarnation"],
-        "restarts": child["restarts"],
-        "processes": used.get("processes"),
-        "memory_bytes": used.get("memory_bytes"),
-        "cpu_seconds": used.get("cpu_seconds"),
-        "next_attempt_in": None if again is None else round(max(0.0, again - now), 3),
-        "last_reason": None if reason is None else reason_of(reason),
-        "tags": child["tags"],
-    }
-
-
-def reason_of(reason: Json) -> str:
-    """Return why a child ended, in one line."""
-    return f"{reason['kind']}: {reason['text']}" if reason["text"] else str(reason["kind"])
-
-
 def health_of(row: Json) -> str:
     """Return one word about a child's health; empty: nothing is known."""
     if row["healthy"] is False:
@@ -79,6 +38,8 @@ def health_of(row: Json) -> str:
 
 def note_of(row: Json) -> str:
     """Return what is to be said of a child that does not run."""
+    if row["waits_for"]:
+        return f"waits for {', '.join(row['waits_for'])}"
     if row["next_attempt_in"] is not None:
         note = f"again in {duration(row['next_attempt_in'])}"
         return f"{note} ({_short(row['last_reason'])})" if row["last_reason"] else note

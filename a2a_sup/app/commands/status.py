@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import click
 
-from a2a_sup.app.client import Client, find
+from a2a_sup.app.client import find
 from a2a_sup.app.commands.common import (
     CONTROL,
     JSON,
@@ -17,7 +16,7 @@ from a2a_sup.app.commands.common import (
     complete_child,
     print_json,
 )
-from a2a_sup.app.commands.rows import COLOURS, TITLES, cells_of, health_of, rows_of, table
+from a2a_sup.app.commands.rows import COLOURS, TITLES, cells_of, health_of, table
 
 EX_NOT_SO = 1
 
@@ -34,23 +33,16 @@ def status(child: str | None, control: str | None, *, as_json: bool) -> None:
     Example: a2a-sup status pipeline/loader
     """
     client = find(control)
-    tree, usage = snapshot(client)
-    rows = rows_of(tree, usage)
+    found = client.get("status")
     if child is not None:
-        child_of(client, child)  # which says what is near, if there is no such child
-        rows = [row for row in rows if f"{row['path']}/".startswith(f"{child}/")]
+        rows = [row for row in found["children"] if f"{row['path']}/".startswith(f"{child}/")]
+        if not rows:
+            child_of(client, child)  # which says what is near
+        found["children"] = rows
     if as_json:
-        about = {name: tree[name] for name in ("name", "revision", "time", "wall_time")}
-        print_json({**about, "children": rows})
+        print_json(found)
         return
-    click.echo("\n".join(table(TITLES, map(cells_of, rows))))
-
-
-def snapshot(client: Client) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the tree and the usage, asked for at the same time. Raises ClientError."""
-    with ThreadPoolExecutor(1) as pool:
-        usage = pool.submit(client.get, "usage")
-        return client.get("tree"), usage.result()
+    click.echo("\n".join(table(TITLES, map(cells_of, found["children"]))))
 
 
 @click.command(cls=ControlCommand)

@@ -17,8 +17,7 @@ import click
 
 from a2a_sup.app.client import Client, ClientError, find
 from a2a_sup.app.commands.common import CONTROL, ControlCommand
-from a2a_sup.app.commands.rows import COLOURS, cells_of, duration, rows_of
-from a2a_sup.app.commands.status import snapshot
+from a2a_sup.app.commands.rows import COLOURS, cells_of, duration
 
 Json: TypeAlias = dict[str, Any]
 
@@ -101,19 +100,19 @@ class View:
         self.news = ""
         self._client = client
         self._name = ""
-        self._before: tuple[float, dict[str, float]] = (0.0, {})
+        self._before: tuple[float, dict[str, float | None]] = (0.0, {})
 
     def look(self) -> None:
         """Ask the supervisor. Raises ClientError."""
-        tree, usage = snapshot(self._client)
-        self._name = tree["name"]
+        found = self._client.get("status")
+        self._name = found["name"]
         when, before = self._before
-        passed = usage["wall_time"] - when
-        cpu = {path: used["cpu_seconds"] for path, used in usage["children"].items()}
-        self.rows = rows_of(tree, usage)
+        passed = found["time"] - when
+        self.rows = found["children"]
+        cpu = {row["path"]: row["cpu_seconds"] for row in self.rows}
         for row in self.rows:
             row["cpu_percent"] = cpu_percent(before.get(row["path"]), cpu.get(row["path"]), passed)
-        self._before = (usage["wall_time"], cpu)
+        self._before = (found["time"], cpu)
         self._sort()
 
     def press(self, key: str) -> None:
