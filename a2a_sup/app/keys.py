@@ -48,6 +48,7 @@ from a2a_sup.serve.listen import Address, parse_address
 DELAY_LIMIT = 1_000
 """Delays that a backoff may have."""
 UNLIMITED = "unlimited"
+_SOCKET_URL = re.compile(r"wss?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~/-]*)?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.()-]*")
 
 
@@ -330,6 +331,13 @@ def address(value: Value) -> Address | None:
         raise value.refused(str(error)) from None
 
 
+def socket_url(value: Value) -> str:
+    """Read the URL of a WebSocket."""
+    if not _SOCKET_URL.fullmatch(text(value)):
+        raise value.refused("a URL such as 'wss://a2a.example.com/dashboard'")
+    return text(value)
+
+
 def ready(value: Value) -> ReadyPolicy:
     """Read ``all``, ``any``, or a list of paths of children."""
     if isinstance(value.raw, list) and value.raw:
@@ -345,6 +353,7 @@ SERVE = table_of(
     {
         "http": address,
         "dashboard": address,
+        "dashboard_url": socket_url,
         "dashboard_token": flag,
         "max_clients": whole(1, 100_000),
         "ready": ready,

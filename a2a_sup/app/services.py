@@ -125,7 +125,7 @@ def routes_of(shown: Shown, services: Sequence[Service]) -> list[BaseRoute]:
             lambda: attrs.asdict(shown.registry.stats()),
         ),
         *metrics_routes(shown.metrics),
-        *page_routes(lambda: port_of(services, "dashboard")),
+        *page_routes(lambda: shown.serve.dashboard_url or port_of(services, "dashboard")),
     ]
 
 

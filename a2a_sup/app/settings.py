@@ -236,6 +236,7 @@ class ServeConfig:
     Attributes:
         http: where health, metrics and the API are served; None: nowhere.
         dashboard: where the tree is watched by WebSocket; None: nowhere.
+        dashboard_url: where browsers find it, when it is behind a proxy; None: at its port.
         dashboard_token: whether the token is needed to watch, too.
         max_clients: how many may watch at a time.
         agents: those that the file describes, beside the servers.
@@ -246,6 +247,7 @@ class ServeConfig:
 
     http: Address | None = HTTP_ADDRESS
     dashboard: Address | None = DASHBOARD_ADDRESS
+    dashboard_url: str | None = None
     dashboard_token: bool = False
     max_clients: int = 2_000
     agents: tuple[Agent, ...] = ()

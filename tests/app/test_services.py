@@ -126,10 +126,13 @@ def test_an_address_is_written_as_it_is_read(given: str, host: str, port: int) -
 
 def test_what_the_file_says(tmp_path: Path) -> None:
     file = tmp_path / "tree.toml"
-    serve = 'serve = { http = "off", ready = ["a"], origins = ["board.example"] }\n'
-    file.write_text(serve + TREE)
+    url = "wss://board.example/dashboard"
+    serve = f'http = "off", ready = ["a"], origins = ["board.example"], dashboard_url = "{url}"'
+    file.write_text(f"serve = {{ {serve} }}\n{TREE}")
     found = read_config(file, {}).serve
-    assert found == ServeConfig(http=None, ready=("a",), origins=("board.example",))
+    assert found == ServeConfig(
+        http=None, ready=("a",), origins=("board.example",), dashboard_url=url
+    )
     file.write_text(TREE)
     assert read_config(file, {}).serve == ServeConfig()
     assert str(ServeConfig().http) == "127.0.0.1:3000"
@@ -144,6 +147,7 @@ def test_what_the_file_says(tmp_path: Path) -> None:
         ("ready = 'some'", 'ready: found "some"; allowed: all, any, or a list'),
         ("ready = []", "ready: found an empty list; allowed: all, any, or a list"),
         ("ready = ['a', 'b']", "ready[1]: found \"b\"; allowed: paths of children"),
+        ("dashboard_url = 'http://x'", 'dashboard_url: found "http://x"; allowed: a URL such as'),
         ("ready = [3]", "ready[0]: found 3; allowed: a text"),
     ],
 )  # fmt: skip
