@@ -19,6 +19,7 @@ from importlib.metadata import version
 
 import trio
 
+from bench import dashboard as boards
 from bench import embedded, growth, probes, processes, tasks
 from bench import metrics as scraping
 from bench import reload as changes
@@ -150,6 +151,25 @@ def metrics() -> None:
     row("the same: the loop held at a time, ms", f"{hold * 1e3:.1f}", bound="< 20")
 
 
+def dashboard() -> None:
+    """The dashboard socket: many clients, and large trees."""
+    boards.show_broadcasts()
+    found = {size: trio.run(boards.change, size) for size in growth.SIZES}
+    few, *_, many = found.values()
+    taken, whole = f"{many.seconds * 1e3:.1f}", f"{many.held_by_snapshot * 1e3:.1f}"
+    row("a change of 10,000 children reaches a client, ms", taken, bound="< 150")
+    longest = f"{statistics.median(many.held) * 1e3:.1f}", f"{max(many.held) * 1e3:.1f}"
+    row("  the loop held, ms", *longest, bound="<= 20; beside it: the worst of all")
+    row("  the loop held while the whole tree is told, ms", whole, bound="<= 20")
+    costs = [each.cpu for each in found.values()]
+    figures = (f"{many.cpu * 1e3:.3f}", f"{few.cpu * 1e3:.3f}", f"{many.cpu / few.cpu:.2f}")
+    row("  CPU ms, beside it of 100 children", *figures)
+    slope = growth.exponent(growth.SIZES, costs)
+    row("  exponent over 100, 1,000, 10,000", f"{slope:.2f}", bound="flat")
+    numbers = f"{trio.run(boards.collect, 10_000) * 1e3:.2f}"
+    row("metrics:update, 10,000 children and agents, ms", numbers, bound="< 20")
+
+
 def program() -> None:
     """The program with hundreds of processes."""
     for count in (50, 200, 500):
@@ -227,6 +247,7 @@ MEASURES: dict[str, Callable[[], None]] = {
         replace,
         capture,
         metrics,
+        dashboard,
         probing,
         program,
         reload,
