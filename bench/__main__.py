@@ -19,6 +19,7 @@ from importlib.metadata import version
 
 import trio
 
+from bench import commands as asking
 from bench import dashboard as boards
 from bench import embedded, growth, probes, processes, tasks
 from bench import metrics as scraping
@@ -192,6 +193,24 @@ def reload() -> None:
     row("processes that it started", str(max(count for _, count in found)), bound="1")
 
 
+def commands() -> None:
+    """What an operator waits for."""
+    floor = statistics.median(asking.interpreter() for _ in range(REPEATS)) * 1e3
+    found = [asking.status(1_000, 10) for _ in range(3)]
+    for what, taken in (
+        ("status over 1,000 processes, ms", [one for _, others in found for one in others]),
+        ("the same, the first after a start, ms", [first for first, _ in found]),
+    ):
+        middle = statistics.median(taken) * 1e3
+        row(what, f"{middle:.0f}", f"{floor:.0f}", f"{middle / floor:.2f}", "< 300")
+    for backoff in ("1s", "0s"):
+        taken, starts = asking.in_a_storm(50, backoff, 500)
+        late = taken[len(taken) * 99 // 100] * 1e3
+        what = f"API, 50 exit at once, backoff {backoff}: 99th percentile, ms"
+        row(what, f"{late:.1f}", bound="< 50")
+        row("  starts in a second meanwhile", f"{starts:.0f}")
+
+
 def growing() -> None:
     """The exponents: 0 is flat, 1 is linear."""
     for what, measure, aim in (
@@ -251,6 +270,7 @@ MEASURES: dict[str, Callable[[], None]] = {
         probing,
         program,
         reload,
+        commands,
         peers,
     )
 }
