@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -195,12 +196,29 @@ class _UnixConnection(HTTPConnection):
     def connect(self) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            _connect(sock, self._path, self.timeout)
             sock.settimeout(self.timeout)
-            sock.connect(os.fspath(self._path))
         except OSError:
             sock.close()
             raise
         self.sock = sock
+
+
+def _connect(sock: socket.socket, path: Path, seconds: float | None) -> None:
+    """Connect, and wait for as long if many others do; a moment's crowd is nobody's absence.
+
+    Raises:
+        TimeoutError: somebody listens there, but has no room.
+        OSError: nobody does.
+    """
+    # The kernel waits only for sockets that block: others are told EAGAIN at once (connect(2)).
+    if seconds is not None:
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    try:
+        sock.connect(os.fspath(path))
+    except BlockingIOError as exc:
+        raise TimeoutError(*exc.args) from None
 
 
 # --- which supervisor -----------------------------------------------------------------------------
@@ -230,9 +248,10 @@ def find(told: str | None) -> Client:
 def is_answered(path: Path) -> bool:
     """Return whether somebody listens at a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(1.0)
         try:
-            sock.connect(os.fspath(path))
+            _connect(sock, path, 1.0)
+        except TimeoutError:
+            return True  # it is busy
         except OSError:
             return False
     return True

@@ -54,8 +54,8 @@ async def ask(*words: str, env: dict[str, str] | None = None) -> Said:
         )
 
 
-async def running(start: Start, file: Path, text: str) -> Operator:
+async def running(start: Start, file: Path, text: str, **env: str) -> Operator:
     await trio.Path(file).write_text(text)
-    program = await start("run", file)
+    program = await start("run", file, **env)
     up = await program.until("tree.started")
     return Operator(program, up["control"])

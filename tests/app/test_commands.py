@@ -6,8 +6,11 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 import trio
 
+from a2a_sup.app.client import is_answered
 from tests.app.conftest import Start
 from tests.app.operating import PROGRAM, Operator, ask, running
 
@@ -283,6 +287,21 @@ async def test_the_only_supervisor_is_found_and_of_several_one_has_to_be_chosen(
     two.program.signal(signal.SIGKILL)
     await two.program.ended()
     assert (await ask("status", env=env)).status == 0
+
+
+def test_a_supervisor_that_is_busy_is_no_absent_one() -> None:
+    runtime = tempfile.mkdtemp(prefix="a2a-")
+    directory = Path(runtime) / "a2a-sup"
+    directory.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as crowded:
+        crowded.bind(str(directory / "busy.sock"))
+        crowded.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as first:
+            first.connect(str(directory / "busy.sock"))
+            found = is_answered(directory / "busy.sock")
+    assert found
+    assert not is_answered(directory / "busy.sock")
+    shutil.rmtree(runtime)
 
 
 async def test_a_directory_that_others_can_write_to_is_not_trusted(tmp_path: Path) -> None:
