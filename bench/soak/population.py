@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,17 +15,16 @@ from a2a_sup import (
     CheckFailed,
     ChildContext,
     ChildSpec,
-    LogFiles,
     Probe,
     Restart,
-    process,
+    SupervisorSpec,
     supervisor,
 )
+from a2a_sup.app.config import Config, build, read_config
 from a2a_sup.model.strategy import StrategyWord
 from a2a_sup.testing import ScriptedChild
 
 FAST = Restart(backoff=Backoff((0.05, 0.1, 0.2)), intensity=None, when_exhausted="isolate")
-LIMITED = Restart(backoff=Backoff((0.05, 0.1)), intensity=3, period=5, when_exhausted="isolate")
 
 STRATEGIES: tuple[StrategyWord, ...] = ("one_for_one", "one_for_all", "rest_for_one")
 PROGRAMS: Mapping[str, str] = {
@@ -61,16 +62,49 @@ class Population:
     """The tree, and what a soak steers it by.
 
     Attributes:
-        spec: the tree.
+        groups: the supervisors of the tasks.
         tasks: by path.
         moods: by path, of the tasks that are probed.
-        processes: their paths.
+        fleet: what each process does, by its name: a soak changes this and has it reloaded.
+        renewed: how often a process was given another environment, by its name.
+        logs: where output is kept.
     """
 
-    spec: ChildSpec
+    groups: list[ChildSpec]
     tasks: dict[str, ScriptedChild]
     moods: dict[str, Moody]
-    processes: list[str]
+    fleet: dict[str, str]
+    logs: Path
+    renewed: Counter[str] = attrs.field(factory=Counter)
+
+    @property
+    def processes(self) -> list[str]:
+        """The paths of the processes."""
+        return [f"fleet/{name}" for name in self.fleet]
+
+    def read(self) -> Config:
+        """Return the configuration of the fleet as it should be now."""
+        lines = ["[children.fleet]", "strategy = 'one_for_one'"]
+        for name, kind in self.fleet.items():
+            limit = 3 if kind == "short" else "'unlimited'"
+            lines += [
+                f"[children.fleet.children.{name}]",
+                f"command = {json.dumps([sys.executable, '-S', '-c', PROGRAMS[kind]])}",
+                f"env = {{ RENEWED = '{self.renewed[name]}' }}",
+                f"tags = ['{kind}']",
+                "stop_timeout = '0.3s'",
+                f"restart = {{ backoff = ['0.05s', '0.1s'], intensity = {limit}, period = '5s' }}",
+                "logs = { max_size = '100KB', keep = 2 }",
+            ]
+        file = self.logs / "fleet.toml"
+        file.write_text("\n".join(lines), encoding="utf-8")
+        return read_config(file, {})
+
+    def spec(self, config: Config) -> ChildSpec:
+        """Return the tree whose fleet is that of ``config``."""
+        fleet = build(config, logs_dir=self.logs).run
+        assert isinstance(fleet, SupervisorSpec)  # noqa: S101 - a tree's root is a supervisor
+        return supervisor("soak", [*self.groups, *fleet.children])
 
 
 def populate(tasks: int, processes: int, logs: Path) -> Population:
@@ -97,23 +131,5 @@ def populate(tasks: int, processes: int, logs: Path) -> Population:
             members.append(child.spec(restart=FAST, probes=probes))
         groups.append(supervisor(group, members, strategy=strategy, restart=FAST))
     kinds = [kind for kind, share in SHARES.items() for _ in range(round(share * processes))]
-    named = {f"p{number}": kind for number, kind in enumerate(kinds)}
-    children = [_process(name, kind, logs) for name, kind in named.items()]
-    fleet = supervisor("fleet", children, stop_order="parallel", restart=FAST)
-    return Population(
-        supervisor("soak", [*groups, fleet]),
-        scripted,
-        moods,
-        [f"fleet/{name}" for name in named],
-    )
-
-
-def _process(name: str, kind: str, logs: Path) -> ChildSpec:
-    return process(
-        name,
-        [sys.executable, "-S", "-c", PROGRAMS[kind]],
-        logs=LogFiles(logs, max_bytes=100_000, keep=2),
-        stop_timeout=0.3,
-        restart=LIMITED if kind == "short" else FAST,
-        tags=[kind],
-    )
+    fleet = {f"p{number}": kind for number, kind in enumerate(kinds)}
+    return Population(groups, scripted, moods, fleet, logs)

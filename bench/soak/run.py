@@ -25,12 +25,22 @@ from a2a_sup import (
     events,
     open_tree,
 )
+from a2a_sup.app.reload import Reloader
 from a2a_sup.model.states import TRANSITIONS
+from a2a_sup.registry import AgentRegistry
+from a2a_sup.serve.listen import Address, Door
+from a2a_sup.serve.publisher import Limits, Publisher
 from bench.soak.clock import JumpingClock
 from bench.soak.population import Population, populate
 
 SETTLING = 0.25
 """The part of the time after which memory is compared: caches and pools have filled by then."""
+WATCHERS = 12
+"""Connections to the dashboard at a time, of which a half reads slowly or not at all."""
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 MEMORY_MARGIN = 0.05
 """Growth of the median memory from the first to the last third of the rest that is noise."""
 
@@ -62,10 +72,13 @@ class Report:
 class Soak:
     """One soak of one tree."""
 
-    def __init__(self, people: Population, tree: TreeHandle, clock: JumpingClock) -> None:
+    def __init__(
+        self, people: Population, tree: TreeHandle, reloader: Reloader, clock: JumpingClock
+    ) -> None:
         """Prepare to disturb ``tree``."""
         self.people = people
         self.tree = tree
+        self.reloader = reloader
         self.clock = clock
         self.report = Report()
         self._actions: list[tuple[Callable[[], Awaitable[object]], int]] = [
@@ -75,7 +88,7 @@ class Soak:
             (self._sicken, 5),
             (self._stop_and_start, 10),
             (self._add_and_delete, 10),
-            (self._update, 5),
+            (self._reload, 5),
             (self._jump, 1),
         ]
 
@@ -130,6 +143,28 @@ class Soak:
             for path, child in self.people.tasks.items():
                 self.report.demand(child.most_alive <= 1, f"{path}: two incarnations at once")
 
+    async def publish(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve the dashboard's socket."""
+        limits = Limits(stall=5.0)
+        publisher = Publisher(self.tree, AgentRegistry(), limits=limits)
+        self._door = Door(Address("127.0.0.1", 0), "")
+        async with trio.open_nursery() as nursery:
+            await nursery.start(publisher.serve, self._door)
+            task_status.started()
+
+    async def watch_page(self, laziness: int) -> None:
+        """Watch the tree as a page does: promptly, slowly, not at all, or away again at once."""
+        host, port = self._door.bound.split(":")
+        while True:
+            with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                async with await trio.open_tcp_stream(host, int(port)) as page:
+                    await page.send_all(HANDSHAKE % host.encode())
+                    for wish in (b'{"type": "request_tree"}', b'{"type": "request_events"}'):
+                        await page.send_all(b"\x81" + bytes([128 | len(wish)]) + bytes(4) + wish)
+                    self.report.done["watchers connected"] += 1
+                    await _read(page, laziness)
+            await trio.sleep(random.random())
+
     # --- what is done ---------------------------------------------------------------------------
 
     async def _crash(self) -> None:
@@ -181,15 +216,27 @@ class Soak:
         await self.tree.delete_child(f"{parent}/{name}")
         self.report.done["children added and deleted"] += 1
 
-    async def _update(self) -> None:
-        path = random.choice(self.people.processes)
-        spec = await self.tree.get_childspec(path)
-        await self.tree.update_child(path, attrs.evolve(spec, tags=(*spec.tags[:1], "updated")))
-        self.report.done["children updated"] += 1
+    async def _reload(self) -> None:
+        """Change a process, or add one, or remove one, in the file; and have it applied."""
+        fleet, spare = self.people.fleet, f"spare{random.randrange(3)}"
+        if fleet.pop(spare, None) is None:
+            fleet[spare] = "quiet"
+        self.people.renewed[random.choice(list(fleet))] += 1
+        outcome = await self.reloader.apply(self.people.read())
+        self.report.done["reloads"] += 1
+        self.report.done["reloads done in part"] += outcome.failed is not None
 
     async def _jump(self) -> None:
         self.clock.jump(random.choice([0.5, 5.0, 60.0]))
         self.report.done["clock jumps"] += 1
+
+
+async def _read(page: trio.SocketStream, laziness: int) -> None:
+    with trio.move_on_after(random.random() * 60):
+        if laziness == 2:
+            await trio.sleep_forever()
+        while laziness < 2 and await page.receive_some():  # noqa: ASYNC110 - to be lazy
+            await trio.sleep(laziness * 0.2)
 
 
 async def idle(context: ChildContext) -> None:
@@ -224,8 +271,12 @@ async def soak(
 ) -> Report:
     """Disturb a tree for so many real seconds; return what came of it."""
     people = populate(tasks, processes, logs)
-    async with open_tree(people.spec) as tree, trio.open_nursery() as nursery:
-        it = Soak(people, tree, clock)
+    config = people.read()
+    async with open_tree(people.spec(config)) as tree, trio.open_nursery() as nursery:
+        it = Soak(people, tree, Reloader(tree, config, people.spec), clock)
+        await nursery.start(it.publish)
+        for number in range(WATCHERS):
+            nursery.start_soon(it.watch_page, number % 4)
         nursery.start_soon(it.watch)
         nursery.start_soon(it.watch_slowly)
         nursery.start_soon(it.sample, 0.5)
