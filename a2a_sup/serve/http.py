@@ -5,7 +5,8 @@ Beyond what hypercorn does, nobody outside can hold anything up:
 - a header that does not come, or a connection that is not used, is closed after IDLE_SECONDS;
 - a body is read before the application is called, at most BODY_LIMIT bytes in BODY_SECONDS;
 - a client that does not read is cut after SEND_SECONDS;
-- when there are CONNECTION_LIMIT connections, the one that has been idle longest makes room.
+- when there are CONNECTION_LIMIT connections, the one that has been idle longest makes room; one
+  whose request is not complete counts as idle.
 """
 
 from __future__ import annotations
@@ -165,11 +166,15 @@ class _Crowd:
                 raise ConnectionResetError("the client is gone")
             await send(message)
 
-        connection.is_busy = True
+        async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+            # Only now: whoever is slow to send a body holds no place that others need.
+            connection.is_busy = True
+            await app(scope, receive, send)
+
         try:
             if scope["type"] == "http":
                 scope["state"]["peer_uid"] = connection.peer_uid
-                await _call(app, scope, receive, send_or_raise)
+                await _call(busy, scope, receive, send_or_raise)
             elif scope["type"] == "websocket":
                 await send({"type": "websocket.close"})
         except Exception:
@@ -196,9 +201,6 @@ class _Connection:
 
     async def receive_some(self, at_most: int) -> bytes:
         data = bytes(await self._stream.receive_some(at_most))
-        # HTTP/2 in clear text is nothing that a probe, a browser or Prometheus speaks.
-        if self.received == 0 and data.startswith(b"PRI "):
-            return b""
         self.received += len(data)
         return data if self.received <= REQUEST_LIMIT else b""
 
@@ -252,11 +254,29 @@ async def _converse(
 ) -> None:
     """Let hypercorn speak HTTP on a connection until it is over."""
     from hypercorn.app_wrappers import ASGIWrapper  # noqa: PLC0415
+    from hypercorn.protocol.h11 import H11Protocol  # noqa: PLC0415
     from hypercorn.trio.tcp_server import TCPServer  # noqa: PLC0415
     from hypercorn.typing import ConnectionState  # noqa: PLC0415
 
+    class Server(TCPServer):
+        async def _read_data(self) -> None:
+            # Neither a preface nor an upgrade changes to HTTP/2, whose limits are others: a client
+            # may ask for it, and is answered by HTTP/1.1 (RFC 9110, 7.8).
+            protocol = self.protocol.protocol
+            assert isinstance(protocol, H11Protocol)  # noqa: S101 - there is no TLS here
+            protocol._check_protocol = _stay  # type: ignore[assignment,method-assign]
+            try:
+                await super()._read_data()
+            finally:
+                # What is left waits for an idle connection to end.
+                await self.idle_task.stop()
+
     state = ConnectionState({})
-    await TCPServer(ASGIWrapper(app), config, context, state, connection).run()  # type: ignore[arg-type]
+    await Server(ASGIWrapper(app), config, context, state, connection).run()  # type: ignore[arg-type]
+
+
+async def _stay(_: object) -> None:
+    """Change to no other protocol."""
 
 
 # --- one request ---------------------------------------------------------------------------------
@@ -284,6 +304,7 @@ async def _call(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         return
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     gone = trio.Event()
+    watching = trio.CancelScope()
 
     async def receive_read() -> Message:
         if messages:
@@ -291,17 +312,28 @@ async def _call(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         await gone.wait()
         return {"type": "http.disconnect"}
 
+    async def send_to_the_end(message: Message) -> None:
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if is_last:
+            # Hypercorn closes the connection inside of this, if it is the last answer on it, and
+            # tells a disconnect before it has. Being cancelled by that it would leave it open.
+            watching.cancel()
+        await send(message)
+        if is_last:
+            gone.set()
+
     async with trio.open_nursery() as nursery:
 
         async def end_when_gone() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            gone.set()
-            nursery.cancel_scope.cancel()
+            with watching:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                gone.set()
+                nursery.cancel_scope.cancel()
 
         # An answer without end, such as a stream of events, need not look for this itself.
         nursery.start_soon(end_when_gone)
-        await app(scope, receive_read, send)
+        await app(scope, receive_read, send_to_the_end)
         nursery.cancel_scope.cancel()
 
 

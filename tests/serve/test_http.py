@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from a2a_sup.errors import CannotListen
 from a2a_sup.serve import http
@@ -171,6 +172,21 @@ async def test_idle_connections_leave_room_for_others(
         await stream.aclose()
 
 
+async def test_bodies_that_do_not_come_leave_room_for_others(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, connect: Connect, client: httpx.AsyncClient
+) -> None:
+    monkeypatch.setattr(http, "CONNECTION_LIMIT", 2)
+    bound = await serve(echo)
+    for _ in range(3):
+        slow = await connect(bound)
+        await slow.send_all(
+            b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        )
+        # Its request is under way now.
+        assert (await slow.receive_some()).startswith(b"HTTP/1.1 100 ")
+    assert (await client.post(f"http://{bound}/", content=b"abc")).text == "3"
+
+
 async def test_connections_that_are_being_answered_are_not_cut_for_new_ones(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, connect: Connect, receive_all: ReceiveAll
 ) -> None:
@@ -236,6 +252,82 @@ async def test_what_is_no_http_1_ends_its_connection_only(
     await stream.send_eof()
     await receive_all(stream)
     assert (await client.get(f"http://{bound}/")).text == "hello"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"5")]])
+async def test_the_last_answer_ends_its_connection(
+    serve: Serve,
+    connect: Connect,
+    receive_all: ReceiveAll,
+    asked: bytes,
+    length: list[tuple[bytes, bytes]],
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": b"hello", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    stream = await connect(await serve(app))
+    await stream.send_all(asked)
+    assert b"hello" in await receive_all(stream)
+
+
+async def test_an_application_may_wait_for_the_end_of_what_it_answered(
+    serve: Serve, client: httpx.AsyncClient
+) -> None:
+    told = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await answer(send, "hello")
+        assert (await receive())["type"] == "http.disconnect"
+        told.set()
+
+    bound = await serve(app)
+    assert (await client.get(f"http://{bound}/")).text == "hello"
+    with trio.fail_after(20):
+        await told.wait()
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [PREFACE],
+        [PREFACE[:1], PREFACE[1:]],
+        [GET + PREFACE],
+        [
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+            + PREFACE
+        ],
+    ],
+)
+async def test_http_2_is_not_spoken(
+    serve: Serve, connect: Connect, receive_all: ReceiveAll, pieces: list[bytes]
+) -> None:
+    versions = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        versions.append(scope["http_version"])
+        await answer(send, "hello")
+
+    stream = await connect(await serve(app))
+    for piece in pieces:
+        await stream.send_all(piece)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    found = await receive_all(stream)
+    assert b"101" not in found
+    assert b"\0\0" not in found
+    assert "2" not in versions
 
 
 async def test_a_websocket_is_refused(serve: Serve, connect: Connect) -> None:
