@@ -29,6 +29,7 @@ from a2a_sup.app.reloading import Reloading
 from a2a_sup.app.replicas import with_copies
 from a2a_sup.app.services import Shown, addresses_of, run_services, services_of
 from a2a_sup.app.settings import Config
+from a2a_sup.app.watching import Watching
 from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
@@ -149,6 +150,13 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             scale=reloading.scale,
             decided=lambda verb, path: decided[verb](path),
         )
+        watching = Watching(
+            tree,
+            reloader,
+            lambda path: control.commands.run("restart", path, "watch"),
+            is_stopped=stops.is_stopped,
+            ignored=str(state.directory),
+        )
         shown = Shown(
             tree=tree,
             lag=lag,
@@ -158,6 +166,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             registry=registry,
             control=control,
             control_path=_control_path(options),
+            watching=watching,
             token=options.token,
         )
         about = {"file": str(options.file), "state_dir": str(state.directory)}

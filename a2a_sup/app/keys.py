@@ -22,6 +22,7 @@ from a2a_sup.app.values import (
     flag,
     list_of,
     number,
+    one_or_list_of,
     path,
     positive_duration,
     positive_size,
@@ -251,6 +252,18 @@ def after(value: Value) -> dict[str, Need]:
     return needs
 
 
+def watch(value: Value) -> tuple[str, ...]:
+    """Read patterns of files; one text stands for a list of it."""
+    return one_or_list_of(_pattern)(value)
+
+
+def _pattern(value: Value) -> str:
+    pattern = expanded(value)
+    if not pattern or pattern.endswith("/"):
+        raise value.refused("a file or a pattern of files, such as 'src/**/*.py'")
+    return pattern
+
+
 INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "restart": restart,
     "cwd": path,
@@ -268,6 +281,7 @@ INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "start_timeout": positive_duration,
     "memory_limit": positive_size,
     "timezone": timezone,
+    "watch": watch,
     "tags": _TAGS,
     "logs": _LOGS,
     "probes": probes_of(command),

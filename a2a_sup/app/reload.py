@@ -118,6 +118,16 @@ class Reloader:
         self._build = build
         self._check = check
         self._one_at_a_time = trio.Lock()
+        self._news = trio.Event()
+
+    async def next_config(self) -> None:
+        """Return when ``config`` is another one."""
+        await self._news.wait()
+
+    def _become(self, config: Config) -> None:
+        self.config = config
+        news, self._news = self._news, trio.Event()
+        news.set()
 
     def plan(self, new: Config) -> Plan:
         """Return what ``apply`` would do."""
@@ -149,7 +159,7 @@ class Reloader:
         if problems:
             raise CannotReload(problems)
         if not todo.steps:
-            self.config = new
+            self._become(new)
             return Outcome(todo, ())
         specs = self._specs_of(new)
         work = _Work(self._tree, todo, self._specs_of(self.config), specs)
@@ -157,13 +167,13 @@ class Reloader:
             await work.family("", self.config.root, new.root)
         except _Failed as failure:
             done = tuple(work.done)
-            self.config = partly(self.config, new, done)
+            self._become(partly(self.config, new, done))
             self.spec = self._build(self.config)
             await work.resume_the_stopped()
             with suppress(CallError):  # the tree is ending
                 await self._list_again(todo)
             return Outcome(todo, done, failure.step, str(failure.__cause__))
-        self.config = new
+        self._become(new)
         self.spec = specs[""]
         return Outcome(todo, tuple(work.done))
 

@@ -34,6 +34,7 @@ IN_PLACE = frozenset(
         "success_exit_codes",
         "tags",
         "wait_ready",
+        "watch",
     }
 )
 """The settings of a process that are changed without a restart of it. All others need one."""

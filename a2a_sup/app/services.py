@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from a2a_sup.app.settings import ServeConfig
+from a2a_sup.app.watching import Watching
 from a2a_sup.children.supervisor import supervisor
 from a2a_sup.children.task import task
 from a2a_sup.errors import ChildExit, StartFailed
@@ -61,6 +62,7 @@ class Shown:
         registry: the agents.
         control: what the API shows and does, and its rules for callers.
         control_path: where the control socket is; None: there is none.
+        watching: restarts children when files change; None: nobody does.
         token: who has to know it may watch, where watching needs one.
     """
 
@@ -72,6 +74,7 @@ class Shown:
     registry: AgentRegistry
     control: Control
     control_path: Path | None = None
+    watching: Watching | None = None
     token: str | None = attrs.field(default=None, repr=False)
 
 
@@ -101,6 +104,8 @@ def services_of(shown: Shown) -> list[Service]:
     if shown.serve.http is not None:
         services.append(_counting(shown))
         services.append(_http(shown, shown.serve.http, services))
+    if shown.watching is not None:
+        services.append(Service("watch", shown.watching.run))
     if shown.webhooks:
         post = partial(serve_webhooks, shown.webhooks, shown.tree)
         services.append(Service("webhooks", post))

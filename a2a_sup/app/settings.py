@@ -100,6 +100,7 @@ class ProcessConfig:
         start_timeout: seconds; None: no limit.
         after: siblings, and what is needed of each before it is started.
         memory_limit: bytes that its processes together may use; None: no limit.
+        watch: patterns of files, relative to ``cwd``, whose change restarts it.
         every: seconds from one run to the next; None: it is no child that runs at times.
         cron: the times of its runs; None: likewise.
         timezone: whose clock ``cron`` means; None: the machine's.
@@ -132,6 +133,7 @@ class ProcessConfig:
     start_timeout: float | None = None
     after: Mapping[str, Need] = attrs.field(factory=dict)
     memory_limit: int | None = None
+    watch: tuple[str, ...] = ()
     every: float | None = None
     cron: str | None = None
     timezone: str | None = None
