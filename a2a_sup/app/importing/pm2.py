@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from a2a_sup.app.importing.draft import (
     user_of,
 )
 from a2a_sup.app.problems import one_line
+from a2a_sup.model.schedule import BadCron, cron_times
 
 TOOL = "pm2"
 INTERPRETERS = {
@@ -34,14 +36,16 @@ INTERPRETERS = {
     ".ts": "bun",
     ".tsx": "bun",
 }
+_MEMORY = re.compile(r"(?P<number>[1-9][0-9]*)(?P<unit>[KMG]?)B?", re.IGNORECASE)
+_UNITS = {"": "", "K": "KiB", "M": "MiB", "G": "GiB"}
 _APP = {
     "exec_mode": "no cluster: each copy opens its own port, for example by an env of its own",
-    "max_memory_restart": "watched from outside only",
-    "watch*": "restarts on a change of files only by a2a-sup restart",
-    "ignore_watch": "there is no watch",
+    "max_memory_restart": "memory_limit",
+    "watch*": 'name the files: watch = ["src/**/*.js"]',
+    "ignore_watch": "watch names the files that count, and what is hidden never does",
     "env_*": "environments by name are files of their own here: a2a-sup run production.toml",
-    "cron_restart": "a2a-sup restart from cron",
-    "cron": "a2a-sup restart from cron",
+    "cron_restart": "a2a-sup restart from cron; cron here is for what runs and ends",
+    "cron": "a2a-sup restart from cron; cron here is for what runs and ends",
     "wait_ready": "a readiness probe, or sd_notify, says the same to any program",
     "listen_timeout": "start_timeout, with a probe or sd_notify",
     "shutdown_with_message": "a stop is a signal; see stop_signal",
@@ -105,6 +109,7 @@ def _app(given: dict[str, Any]) -> list[Draft]:
         entries.drop("exec_mode", lambda mode: str(mode).startswith("fork"))
         _command(script, entries, draft)
         _keys(entries, draft)
+        _times(entries, draft)
         _restart(entries, draft)
         if is_many:
             variable = str(entries.take("instance_var", "NODE_APP_INSTANCE"))
@@ -159,9 +164,41 @@ def _keys(entries: Entries, draft: Draft) -> None:
         keys["tags"] = [str(namespace)]
     if entries.take("log_type") == "json":
         keys["logs"] = {"format": "json"}
-    for key in ("watch", "shutdown_with_message", "merge_logs", "combine_logs", "time"):
+    _limits(entries, draft)
+    for key in ("shutdown_with_message", "merge_logs", "combine_logs", "time"):
         entries.drop(key, lambda value: value is False)
     entries.drop("treekill", bool)
+
+
+def _limits(entries: Entries, draft: Draft) -> None:
+    if (most := entries.take("max_memory_restart")) is not None:
+        if found := _MEMORY.fullmatch(str(most).strip()):
+            draft.keys["memory_limit"] = f"{found['number']}{_UNITS[found['unit'].upper()]}"
+        else:
+            draft.note("max_memory_restart", most, _APP["max_memory_restart"])
+    watched = entries.take("watch")
+    if isinstance(watched, list) and watched:
+        # A name without a suffix is most likely a directory.
+        names = [str(each).rstrip("/") for each in watched]
+        draft.keys["watch"] = [
+            literal(name if Path(name).suffix or "*" in name else f"{name}/**") for name in names
+        ]
+    elif watched:
+        draft.note("watch", watched, _APP["watch*"])
+
+
+def _times(entries: Entries, draft: Draft) -> None:
+    """Take a program that is started by the clock and ends by itself, as pm2's users write it."""
+    if entries.rest().get("autorestart") is not False:
+        return
+    for key in ("cron_restart", "cron"):
+        given = entries.rest().get(key)
+        try:
+            draft.keys["cron"] = cron_times(str(given)).expression
+        except BadCron:
+            continue
+        entries.take(key)
+        return
 
 
 def _text(value: object) -> str:

@@ -43,7 +43,7 @@ _PROCESS = {
     "is_tty": "no child gets a terminal",
     "is_elevated": "run a2a-sup as root, with a user for each child",
     "ready_log_line": "a readiness probe, or sd_notify, tells readiness",
-    "schedule": "no equal",
+    "schedule": 'cron = "0 3 * * *", or every = "5m"',
     "extends": "write out what it extends",
     "disable_ansi_colors": "output is kept byte for byte; set NO_COLOR in env",
     "description": "a comment",

@@ -276,9 +276,28 @@ def test_apps_of_pm2(imported: Import) -> None:
     assert server.argv == ("./bin/server",)
     assert server.restart.type is RestartType.TEMPORARY
     assert server.restart.backoff.delays == (0.25,)
-    for key in ("exec_mode", "instances", "max_memory_restart", "watch", "env_production"):
+    assert api.memory_limit == 260 * 2**20
+    for key in ("exec_mode", "instances", "watch", "env_production"):
         assert told(warnings, "HTTP-API", key), key
     assert told(warnings, "deploy")
+
+
+def test_jobs_and_watches_of_pm2(imported: Import) -> None:
+    children, warnings = imported(
+        "ecosystem.json",
+        """[
+        { script: "tidy.js", autorestart: false, cron_restart: "0 3 * * *" },
+        { script: "api.js", cron_restart: "0 3 * * *", watch: ["server", "conf.json", "a/*.js"] },
+        { script: "odd.js", autorestart: false, cron: "sometimes", max_memory_restart: "much" }
+        ]""",
+    )
+    assert children["tidy"].cron == "0 3 * * *"
+    assert children["api"].cron is None
+    assert children["api"].watch == ("server/**", "conf.json", "a/*.js")
+    assert told(warnings, "api", "cron_restart")
+    assert told(warnings, "odd", "cron", "sometimes")
+    assert told(warnings, "odd", "max_memory_restart", "much")
+    assert not told(warnings, "tidy", "cron")
 
 
 # --- process-compose ------------------------------------------------------------------------------
