@@ -24,7 +24,7 @@ from a2a_sup.serve.watcher import Watcher
 from a2a_sup.tree.handle import TreeHandle
 
 BATCH = 50
-"""Watchers that are offered a frame before other tasks have a turn: about a millisecond."""
+"""Frames that are offered before other tasks have a turn: about a millisecond."""
 SHOWN = 80
 """Characters of a wrong message that are shown to whom sent it."""
 
@@ -56,6 +56,7 @@ class Feed:
         self._coalesce = coalesce
         self._loop_lag = loop_lag
         self._told = self.changes.head
+        self._offered = 0
         self._handlers: dict[str, Callable[[Watcher], None]] = {
             "subscribe": lambda watcher: watcher.tell("subscribed", message("subscribed")),
             "request_metrics": self.tell_metrics,
@@ -139,9 +140,11 @@ class Feed:
         await self._each(lambda watcher: watcher.tell(subject, frame))
 
     async def _each(self, tell: Callable[[Watcher], None]) -> None:
-        for number, watcher in enumerate(tuple(self.watchers), 1):
+        # Counted over calls: many frames for few watchers are as much work as one for many.
+        for watcher in tuple(self.watchers):
             tell(watcher)
-            if number % BATCH == 0:
+            self._offered += 1
+            if self._offered % BATCH == 0:
                 await trio.lowlevel.checkpoint()
 
     # --- frames ---------------------------------------------------------------------------------
