@@ -67,7 +67,7 @@ class Listen(click.ParamType["ListenAt"]):
     metavar="HOST:PORT|off",
     envvar="A2A_SUP_HTTP",
     show_envvar=True,
-    help="Where health and metrics are served; port 0: any free one. "
+    help="Where the page, health, metrics and the API are served; port 0: any free one. "
     "Default: what FILE says, else 127.0.0.1:3000.",
 )
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Literal, Protocol, TextIO, cast
 
 import structlog
@@ -35,6 +36,11 @@ class _Forwarder(logging.Handler):
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
+def has_colours(out: Stream) -> bool:
+    """Return whether lines for people are coloured there: https://no-color.org."""
+    return out.isatty() and not os.environ.get("NO_COLOR")
+
+
 def configure_logs(log_format: LogFormat, level: str, out: Stream) -> None:
     """Send structured logs to ``out``.
 
@@ -52,7 +58,9 @@ def configure_logs(log_format: LogFormat, level: str, out: Stream) -> None:
     else:
         clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
         render = structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), pad_event_to=22, exception_formatter=structlog.dev.plain_traceback
+            colors=has_colours(out),
+            pad_event_to=22,
+            exception_formatter=structlog.dev.plain_traceback,
         )
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(

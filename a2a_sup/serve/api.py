@@ -22,7 +22,7 @@ from a2a_sup.errors import A2ASupError, NoSuchChild, NotSupported
 from a2a_sup.model.agents import agent_to_json
 from a2a_sup.model.snapshot import ChildSnapshot, SupervisorSnapshot
 from a2a_sup.registry import AgentRegistry
-from a2a_sup.serve.api_commands import Verb, no_such_child
+from a2a_sup.serve.api_commands import Verb, child_at, no_such_child
 from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.api_events import events_response
 from a2a_sup.serve.api_input import boolean, copies, no_body, parameters, switch, wait_limit, words
@@ -153,7 +153,7 @@ class Api:
             # A child may be called like an action. What has children prints nothing, so
             # there is never both.
             whole = f"{path}/{address.rpartition('/')[2]}"
-            if self._tree.child(whole) is not None:
+            if child_at(self._tree, whole) is not None:
                 return CHILD, whole
         return address, path
 
@@ -256,7 +256,7 @@ class Api:
 
     def _child(self, path: str) -> ChildSnapshot:
         """Return a child with all below it. Raises Problem: no-such-child."""
-        row = self._tree.child(path) if path else None
+        row = child_at(self._tree, path)
         if row is None:
             raise no_such_child(self._tree, path)
         if row.supervisor is None:
@@ -309,5 +309,5 @@ def resource_of(address: str) -> tuple[str, str]:
     if not address.startswith(prefix):
         return address, ""
     path = address.removeprefix(prefix)
-    child, _, action = path.rpartition("/")
-    return (f"{CHILD}/{action}", child) if child and action in ACTIONS else (CHILD, path)
+    child, slash, action = path.rpartition("/")
+    return (f"{CHILD}/{action}", child) if slash and action in ACTIONS else (CHILD, path)

@@ -88,7 +88,7 @@ class Commands:
         raise Problem("timed-out", detail, child=path)
 
     def _require(self, path: str) -> ChildSnapshot:
-        child = self._tree.child(path) if path else None
+        child = child_at(self._tree, path)
         if child is None:
             raise no_such_child(self._tree, path)
         return child
@@ -213,6 +213,12 @@ def problem_of(error: Exception) -> Problem:
             return Problem("child-moved", str(error))
     structlog.get_logger().error("control.failed", exc_info=error)
     return Problem("internal-error", "see the log of the supervisor", error=type(error).__name__)
+
+
+def child_at(tree: TreeHandle, path: str) -> ChildSnapshot | None:
+    """Return the child of exactly this path: commands and decisions go by it."""
+    child = tree.child(path) if path else None
+    return child if child is not None and child.path == path else None
 
 
 def no_such_child(tree: TreeHandle, path: str) -> Problem:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from a2a_sup.app.program import main
+from a2a_sup.app.program import COMMANDS, main
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["check", "--help"]])
@@ -37,3 +37,35 @@ def test_children_that_are_not_run_are_named(tmp_path: Path) -> None:
     assert found.exit_code == 0
     assert f"{file}: b: not run: disabled\n" in found.output
     assert "1 to run" in found.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chek"], "no command is called 'chek'; did you mean 'check'?; see a2a-sup --help"),
+        (["scale", "web", "x"], "Invalid value for 'NUMBER': "),
+        (["stop"], "Missing argument 'CHILD...'; see a2a-sup stop --help"),
+        (["logs", "--folow", "x"], "No such option '--folow'"),
+    ],
+)
+def test_a_mistake_in_the_command_line_is_one_line(words: list[str], said: str) -> None:
+    found = CliRunner().invoke(main, words, prog_name="a2a-sup")
+    assert found.exit_code == 2
+    assert found.output.startswith(f"a2a-sup: {said}")
+    assert found.output.count("\n") == 1
+
+
+def test_without_a_word_there_is_help() -> None:
+    found = CliRunner().invoke(main, [])
+    assert found.exit_code == 2
+    assert found.output.startswith("Usage: ")
+
+
+def test_every_command_has_a_line_in_the_help_and_says_more_by_itself() -> None:
+    whole = CliRunner().invoke(main, ["--help"]).output
+    for name, (_, line) in COMMANDS.items():
+        assert f"{name} " in whole
+        assert line in " ".join(whole.split())
+        own = CliRunner().invoke(main, [name, "--help"])
+        assert own.exit_code == 0
+        assert "Example: a2a-sup" in own.output

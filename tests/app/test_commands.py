@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,27 @@ async def test_stop_start_and_restart_wait_and_say_what_is_so(operator: Operator
     assert operator.program.pid_of("api") != before
     uid = os.geteuid()
     assert operator.program.told("control.restart", child="api", by=f"uid:{uid}")
+
+
+async def test_a_child_has_one_name(operator: Operator) -> None:
+    for name in ("/api", "api/", "pipeline//loader", "", "/"):
+        for words in (["stop", name], ["restart", name], ["status", name], ["logs", name]):
+            said = await operator(*words)
+            assert (said.status, said.out) == (1, ""), words
+            assert said.err.count("\n") == 1
+    assert not operator.program.told("control.stop")
+
+
+async def test_no_colour_if_nobody_wants_it(operator: Operator) -> None:
+    def seen(**env: str) -> str:
+        terminal = Terminal("status", env={**operator.env, **env})
+        terminal.until("pipeline/loader")
+        terminal.ended()
+        return terminal.shown
+
+    operator.env.pop("NO_COLOR", None)
+    assert "\x1b[32mrunning" in await trio.to_thread.run_sync(seen)
+    assert "\x1b[" not in await trio.to_thread.run_sync(partial(seen, NO_COLOR="1"))
 
 
 async def test_one_failure_does_not_hide_behind_a_success(operator: Operator) -> None:

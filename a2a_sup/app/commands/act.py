@@ -50,7 +50,12 @@ def _command(verb: str, text: str) -> click.Command:
     made = click.command(verb, cls=ControlCommand, help=text, short_help=short)(run)
     for decorate in (
         JSON,
-        click.option("--timeout", type=click.FloatRange(0, 86400, min_open=True), help=limit),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0, 86400, min_open=True),
+            metavar="SECONDS",
+            help=limit,
+        ),
         CONTROL,
         click.argument(
             "children", nargs=-1, required=True, metavar="CHILD...", shell_complete=complete_child

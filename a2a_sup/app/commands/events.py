@@ -36,6 +36,7 @@ RETRY_SECONDS = 0.5
     type=click.IntRange(0, 10_000),
     default=100,
     show_default=True,
+    metavar="NUMBER",
     help="Begin with so many of the last events.",
 )
 @CONTROL

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from a2a_sup.app.client import Client, ClientError, Refused, find
+from a2a_sup.app.client import Client, ClientError, NoSupervisor, Refused, find
 from a2a_sup.app.commands.common import (
     CONTROL,
     JSON,
@@ -40,6 +40,7 @@ AGAIN_SECONDS = 0.5
     type=click.IntRange(0, 10_000),
     default=100,
     show_default=True,
+    metavar="LINES",
     help="So many of the last lines of each.",
 )
 @CONTROL
@@ -152,5 +153,5 @@ def _stream_of(client: Client, path: str, lines: int) -> Iterator[Json]:
             if exc.kind != "no-logs":
                 raise
         else:
-            raise ClientError("the supervisor ended")
+            raise NoSupervisor("the supervisor ended")
         time.sleep(AGAIN_SECONDS)

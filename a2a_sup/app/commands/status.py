@@ -70,6 +70,8 @@ def _branches(supervisor: dict[str, Any], before: str) -> Iterator[str]:
         words = [click.style(child["state"], fg=COLOURS.get(child["state"]))]
         if health := health_of(child):
             words.append(click.style(health, fg=COLOURS.get(health)))
+        if child["waits_for"]:
+            words.append(f"waits for {', '.join(child['waits_for'])}")
         corner, below = ("└── ", "    ") if number == last else ("├── ", "│   ")
         yield f"{before}{corner}{child['name']}{strategy}: {', '.join(words)}"
         if nested:

@@ -51,6 +51,7 @@ UP, DOWN = "\x1b[A", "\x1b[B"
     type=click.FloatRange(0.1, 60),
     default=1.0,
     show_default=True,
+    metavar="SECONDS",
     help="Seconds between two looks.",
 )
 @CONTROL
