@@ -112,6 +112,35 @@ async def test_stop_start_and_restart_wait_and_say_what_is_so(operator: Operator
     assert operator.program.told("control.restart", child="api", by=f"uid:{uid}")
 
 
+async def test_scale_says_what_is_so(start: Start, tmp_path: Path) -> None:
+    text = "[children.w]\ncommand = ['sleep', '1000']\nreplicas = 2\n"
+    operator = await running(start, tmp_path / "tree.toml", text)
+    assert (await operator("scale", "w", "2")).out == "w: 2 of it already\n"
+    assert (await operator("scale", "w", "3")).out == "w: 3 of it\n"
+    await operator("stop", "w")
+    assert (await operator("scale", "w", "1")).out == "w: 1 of it when it is started\n"
+    await operator("start", "w")
+    rows = by_path((await operator("status", "--json")).json["children"])
+    assert rows.keys() == {"w", "w/0"}
+    said = await operator("scale", "w", "3", "--json")
+    assert (said.json["ok"], [step["child"] for step in said.json["applied"]]) == (
+        True,
+        ["w/1", "w/2"],
+    )
+
+
+async def test_every_mistake_of_a_reload_is_a_line(operator: Operator, tmp_path: Path) -> None:
+    text = TREE.replace('"sleep"', '"no-such-sleep"').replace('"sh"', '"no-such-sh"')
+    await trio.Path(tmp_path / "tree.toml").write_text(text)
+    said = await operator("reload")
+    assert (said.status, said.out) == (1, "")
+    lines = said.err.splitlines()
+    assert [line.split(": ")[:3] for line in lines] == [
+        ["a2a-sup", "api", "no-such-sh"],
+        ["a2a-sup", "pipeline/loader", "no-such-sleep"],
+    ]
+
+
 async def test_a_child_has_one_name(operator: Operator) -> None:
     for name in ("/api", "api/", "pipeline//loader", "", "/"):
         for words in (["stop", name], ["restart", name], ["status", name], ["logs", name]):

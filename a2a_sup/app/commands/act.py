@@ -15,6 +15,7 @@ from a2a_sup.app.commands.common import (
     CONTROL,
     JSON,
     ControlCommand,
+    child_of,
     complete_child,
     print_json,
     tell,
@@ -182,8 +183,9 @@ def scale(
     if as_json:
         print_json(found)
     elif found["ok"]:
-        changes = len(found["applied"])
-        click.echo(f"{child}: {number} of it{'' if changes else ' already'}")
+        is_down = child_of(client, child)["supervisor"] is None
+        rest = " when it is started" if is_down else "" if found["applied"] else " already"
+        click.echo(f"{child}: {number} of it{rest}")
     else:
         _tell_outcome(found)
     if not found["ok"]:

@@ -37,7 +37,8 @@ class ControlCommand(click.Command):
             found = super().invoke(ctx)
             sys.stdout.flush()
         except ClientError as exc:
-            click.echo(f"a2a-sup: {exc}", err=True)
+            for line in str(exc).splitlines():
+                click.echo(f"a2a-sup: {line}", err=True)
             ctx.exit(exc.status)
         except BrokenPipeError:
             # Nobody reads on, as in `a2a-sup logs api | head`; the last flush must not fail too.
