@@ -192,7 +192,8 @@ class _Keeper:
         try:
             await body(run)
         except Exception as exc:  # noqa: BLE001 - whatever a run dies of, the schedule goes on
-            status = str(reason_of(exc))
+            # How it takes a stop is no failure of the run.
+            status = "stopped" if self._stop.is_set() else str(reason_of(exc))
         finally:
             self._run = None
             run.over.set()
@@ -205,7 +206,7 @@ class _Keeper:
         }
         if run.details.get("pid") is not None:
             details["pid"] = None
-        if status != "success":
+        if status not in ("success", "stopped"):
             self._failed += 1
             details["failed"] = self._failed
         self._context.report(**details)

@@ -79,6 +79,7 @@ def _lasting(child: ChildSnapshot) -> Json:
         "restarts": child.restarts,
         "last_reason": None if child.last_reason is None else _line_of(child.last_reason),
         "waits_for": child.waits_for,
+        "next_run": child.details.get("next_run"),
         "tags": child.tags,
     }
 

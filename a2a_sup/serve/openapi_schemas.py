@@ -65,6 +65,7 @@ SCHEMAS: dict[str, Json] = {
         next_attempt_in=maybe(NUMBER),
         last_reason=maybe(TEXT),
         waits_for={**listed(TEXT), "description": "what it needs before it can start"},
+        next_run={**maybe(TEXT), "description": "of a child that runs at times; ISO 8601"},
         tags=listed(TEXT),
     ),
     "Supervisor": shape(path=TEXT, strategy=TEXT, children=listed(ref("Child"))),

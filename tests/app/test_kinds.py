@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import trio
 
 from a2a_sup.app.assembly import build
 from a2a_sup.app.config import Config, ConfigError, read_config
@@ -13,6 +14,7 @@ from a2a_sup.app.reload_plan import plan
 from a2a_sup.app.settings import ProcessConfig
 from a2a_sup.model.restarts import RestartType
 from tests.app.conftest import Start
+from tests.app.operating import running
 
 
 def read(folder: Path, text: str) -> Config:
@@ -187,3 +189,34 @@ async def test_a_child_that_grows_is_restarted_and_the_limit_is_named(
     program.signal(signal.SIGTERM)
     assert await program.ended() == 0
     assert "of 64 MiB" in str(program.log)
+
+
+async def test_the_next_run_is_shown_and_what_changes_in_place_holds_for_it(
+    start: Start, tmp_path: Path
+) -> None:
+    text = """
+        [children.job]
+        command = ["sh", "-c", "exit 3"]
+        cron = "0 3 * * *"
+        timezone = "Asia/Tokyo"
+        [children.often]
+        command = ["sh", "-c", "exit 3"]
+        every = "100ms"
+        """
+    operator = await running(start, tmp_path / "tree.toml", text)
+    rows = (await operator("status", "--json")).json["children"]
+    row = next(row for row in rows if row["path"] == "job")
+    assert row["next_run"].endswith("T03:00:00+09:00")
+    assert (row["state"], row["pid"]) == ("running", None)
+    assert row["next_run"] in (await operator("status")).out
+    await operator.program.until("child.reported", child="often", failed=1)
+    (tmp_path / "tree.toml").write_text(f"{text}success_exit_codes = [3]\n")
+    assert (await operator("reload")).status == 0
+    with trio.fail_after(20):
+        while not any(
+            line["last_run"]["status"] == "success"
+            for line in operator.program.log
+            if "last_run" in line
+        ):
+            await trio.sleep(0.01)
+    assert not operator.program.told("child.stopped", child="often")

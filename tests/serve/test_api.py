@@ -156,6 +156,7 @@ async def test_status_is_a_row_for_each_child_as_it_is_now(
             "next_attempt_in": None,
             "last_reason": None,
             "waits_for": [],
+            "next_run": None,
             "tags": ["x"],
         }
         mock_clock.jump(100)

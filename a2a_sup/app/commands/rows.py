@@ -37,7 +37,7 @@ def health_of(row: Json) -> str:
 
 
 def note_of(row: Json) -> str:
-    """Return what is to be said of a child that does not run."""
+    """Return what is to be said of a child that does not run, or runs at times."""
     if row["waits_for"]:
         return f"waits for {', '.join(row['waits_for'])}"
     if row["next_attempt_in"] is not None:
@@ -45,7 +45,7 @@ def note_of(row: Json) -> str:
         return f"{note} ({_short(row['last_reason'])})" if row["last_reason"] else note
     if row["state"] in {"failed", "backing_off", "stuck", "finished"} and row["last_reason"]:
         return _short(row["last_reason"])
-    return ""
+    return f"next run {row['next_run']}" if row.get("next_run") else ""
 
 
 def _short(text: str) -> str:
