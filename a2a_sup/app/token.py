@@ -6,11 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 
 from a2a_sup.errors import A2ASupError
 
 VARIABLE = "A2A_SUP_TOKEN"
+LIMIT = 64 * 2**10
+"""Bytes of a token file that are read; no header can carry so many."""
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What ``Authorization: Bearer`` can carry (RFC 6750)."""
 
@@ -30,10 +31,14 @@ def read_token(environ: Mapping[str, str], file: str | None) -> str | None:
     if file is None:
         return None
     try:
-        with Path(file).open(encoding="ascii") as opened:
-            if os.fstat(opened.fileno()).st_mode & stat.S_IROTH:
+        # Without waiting: a pipe that nobody writes is no token, and no start that never ends.
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise BadToken(f"{file}: the token cannot be read: not a regular file")
+            if mode & stat.S_IROTH:
                 raise BadToken(f"{file}: everybody may read the token; allowed: chmod o-r")
-            return _checked(opened.read().strip(), file)
+            return _checked(opened.read(LIMIT).decode("ascii").strip(), file)
     except OSError as error:
         raise BadToken(f"{file}: the token cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -31,9 +31,11 @@ def _url(value: Value) -> str:
     try:
         parts = urlsplit(url)
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # Raises for what no name server could be asked for: two dots, 64 characters without one.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         is_good = False
-    if not is_good or not url.isascii() or any(char.isspace() for char in url):
+    if not is_good or not url.isascii() or not url.isprintable() or " " in url:
         raise value.refused_unseen("an address such as 'https://hooks.example/a2a'")
     return url
 

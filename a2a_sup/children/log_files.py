@@ -150,11 +150,15 @@ class RotatedFile:
 
     def _room(self, data: bytes, start: int) -> int:
         """Return how many bytes of ``data`` from ``start`` belong into the current file."""
-        if self._max_age is not None and time.time() >= self._span_ends:
-            if not self._inside_line:
+        if self._max_age is not None and (now := time.time()) >= self._span_ends:
+            if not self._size:
+                # Nothing in it is too old; and a span may be shorter than a file takes to begin.
+                self._begin_span(now)
+            elif not self._inside_line:
                 return 0
-            end = data.find(b"\n", start) + 1 or len(data)
-            return min(end - start, self._max_bytes - self._size)
+            else:
+                end = data.find(b"\n", start) + 1 or len(data)
+                return min(end - start, self._max_bytes - self._size)
         room = self._max_bytes - self._size
         if len(data) - start <= room:
             return len(data) - start
@@ -173,13 +177,15 @@ class RotatedFile:
             status = os.fstat(self._file)
             self._size = status.st_size
             self._inside_line = False
-            if self._max_age is not None:
-                begin = status.st_mtime if self._size else time.time()
-                self._span_ends = (begin // self._max_age + 1) * self._max_age
+            self._begin_span(status.st_mtime if self._size else time.time())
             if self._packer is not None:
                 # What an earlier run put aside may be unpacked yet.
                 self._packer.pack(self._path)
         return self._file
+
+    def _begin_span(self, now: float) -> None:
+        if self._max_age is not None:
+            self._span_ends = (now // self._max_age + 1) * self._max_age
 
     def _rotate(self) -> None:
         self.close()

@@ -75,7 +75,9 @@ class Webhook:
 def signature(secret: str, timestamp: str, body: bytes) -> str:
     """Return ``sha256=`` and the HMAC-SHA256, in hexadecimal, of the timestamp, a dot, the body."""
     signed = timestamp.encode() + b"." + body
-    return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    # A secret of the environment may be any bytes.
+    key = secret.encode(errors="surrogateescape")
+    return "sha256=" + hmac.new(key, signed, hashlib.sha256).hexdigest()
 
 
 async def serve_webhooks(
@@ -214,7 +216,8 @@ class _Outbox:
                     status = response.status_code
         except trio.TooSlowError:
             return f"no answer within {self._webhook.timeout:g} s", False
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
+            # ValueError: a name that IDNA does not allow, also one that a variable gave.
             return type(exc).__name__, False
         if 200 <= status < 300:
             return None, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def test_a_token_that_everybody_may_read_is_refused(file: Path) -> None:
     file.chmod(0o644)
     with pytest.raises(BadToken, match="everybody may read the token"):
         read_token({}, str(file))
+
+
+def test_what_is_no_regular_file_holds_no_token_and_nobody_up(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    for place in (pipe, tmp_path):
+        with pytest.raises(BadToken, match=r"^.*: the token cannot be read: "):
+            read_token({}, str(place))
 
 
 def test_a_token_file_that_is_missing_ends_the_program_with_one_line(tmp_path: Path) -> None:

@@ -39,6 +39,26 @@ def daily(path: Path, *, max_bytes: int = 1000) -> RotatedFile:
     return RotatedFile(path, max_bytes=max_bytes, keep=9, max_age=DAY)
 
 
+def test_a_span_that_is_shorter_than_any_work_holds_nobody_up(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.log"
+    file = RotatedFile(path, max_bytes=1000, keep=9, max_age=1e-7)
+    looked = []
+
+    def later() -> float:
+        looked.append(1)
+        assert len(looked) < 100
+        clock.now += 1e-3
+        return clock.now
+
+    monkeypatch.setattr(clock, "time", later)
+    file.write(b"one\ntwo\n")
+    file.write(b"three\n")
+    file.close()
+    assert sorted(each.read_bytes() for each in tmp_path.iterdir()) == [b"one\ntwo\n", b"three\n"]
+
+
 def content(path: Path) -> dict[str, bytes]:
     """Return what the files of a log hold, unpacked, by the ends of their names."""
     found = {}

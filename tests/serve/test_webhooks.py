@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -271,6 +272,22 @@ async def test_nobody_listening_is_a_failure_like_others(caplog: pytest.LogCaptu
     async with posting(tree, [Webhook("http://127.0.0.1:1/hook", retries=1)]):
         await run_to_failure(tree)
     assert "webhook to 127.0.0.1:1 fails: ConnectError" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "xn--"])
+async def test_a_name_that_cannot_be_looked_up_is_a_failure_like_others(
+    caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    tree = failing_tree()
+    async with posting(tree, [Webhook(f"http://{host}.invalid/", retries=1)]):
+        await run_to_failure(tree)
+    assert f"webhook to {host}.invalid fails: " in caplog.text
+
+
+def test_a_secret_may_be_any_bytes() -> None:
+    found = signature(b"\xff\xfe".decode(errors="surrogateescape"), "1", b"body")
+    assert found == "sha256=" + hmac.new(b"\xff\xfe", b"1.body", "sha256").hexdigest()
 
 
 def test_secrets_are_not_shown() -> None:
