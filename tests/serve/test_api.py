@@ -30,6 +30,7 @@ from a2a_sup import (
 from a2a_sup.children.hygiene import current_host
 from a2a_sup.children.logs import ChildLog
 from a2a_sup.errors import NoSuchChild, NotSupported, SpecError
+from a2a_sup.model.codec import snapshot_to_json
 from a2a_sup.model.spec import ChildSpec
 from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api import Api, api_routes, resource_of
@@ -101,6 +102,15 @@ async def test_the_tree_is_its_snapshot_with_a_wall_clock() -> None:
         assert body["name"] == "app"
         assert [child["path"] for child in body["root"]["children"]] == ["api", "pipeline"]
         assert body["wall_time"] - body["time"] == pytest.approx(tree.wall_time(0), abs=0.001)
+
+
+@pytest.mark.parametrize("count", [3, 300])
+async def test_every_child_of_a_tree_is_in_it(count: int) -> None:
+    many = supervisor("many", [task(f"c{number}", forever) for number in range(count)])
+    async with served(many, task("api", forever)) as (tree, ask):
+        whole = snapshot_to_json(tree.snapshot())["root"]
+        assert (await ask.get("tree")).json()["root"] == whole
+        assert (await ask.get("children/many")).json()["child"] == whole["children"][0]
 
 
 async def test_a_child_is_found_by_its_path_with_all_below_it() -> None:
