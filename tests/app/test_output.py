@@ -30,6 +30,8 @@ def write(directory: Path, logs: str = "") -> Path:
 
 async def lines_of(file: trio.Path, count: int) -> list[str]:
     with trio.fail_after(20):
+        while not await file.exists():
+            await trio.sleep(0.01)
         while len(lines := (await file.read_text()).splitlines()) < count:
             await trio.sleep(0.01)
     return lines
