@@ -143,7 +143,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         ]
         control = Control(
             tree,
-            Authority(options.token, hosts=config.serve.origins),
+            Authority(options.token, origins=config.serve.origins),
             logs=host.logs.get,
             registry=registry,
             reload=reloading.reload,

@@ -45,6 +45,7 @@ from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
 from a2a_sup.serve.health import ReadyPolicy
 from a2a_sup.serve.listen import Address, parse_address
+from a2a_sup.serve.origins import origins_of
 
 DELAY_LIMIT = 1_000
 """Delays that a backoff may have."""
@@ -352,6 +353,16 @@ def socket_url(value: Value) -> str:
     return text(value)
 
 
+def origin(value: Value) -> str:
+    """Read the name of a host, or an origin."""
+    found = text(value)
+    try:
+        origins_of([found])
+    except ValueError as error:
+        raise value.refused(str(error)) from None
+    return found
+
+
 def ready(value: Value) -> ReadyPolicy:
     """Read ``all``, ``any``, or a list of paths of children."""
     if isinstance(value.raw, list) and value.raw:
@@ -371,7 +382,7 @@ SERVE = table_of(
         "dashboard_token": flag,
         "max_clients": whole(1, 100_000),
         "ready": ready,
-        "origins": list_of(text),
+        "origins": list_of(origin),
         "token_file": path,
     }
 )

@@ -31,6 +31,7 @@ from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.listen import Address, Door
 from a2a_sup.serve.metrics import EVENTS_HELD, Metrics, metrics_routes
 from a2a_sup.serve.mirror import mirror_servers
+from a2a_sup.serve.origins import origins_of
 from a2a_sup.serve.page import page_routes
 from a2a_sup.serve.publisher import Limits, Publisher
 from a2a_sup.serve.site import site
@@ -46,7 +47,6 @@ AGAIN = Restart(
     intensity=None,
 )
 """A service that fails is tried again for ever. One that returns has done its work."""
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +148,7 @@ def _dashboard(shown: Shown, address: Address) -> Service:
     door = Door(address, "give another address with --dashboard HOST:PORT, or --dashboard off")
     rules = Rules(
         origins=shown.serve.origins,
-        is_local=address.host in LOOPBACK,
+        is_local=address.is_loopback,
         token=shown.token if shown.serve.dashboard_token else None,
     )
     limits = Limits(clients=shown.serve.max_clients)
@@ -178,10 +178,10 @@ def port_of(services: Sequence[Service], name: str) -> int | None:
 
 def _http(shown: Shown, address: Address, services: Sequence[Service]) -> Service:
     door = Door(address, "give another address with --http HOST:PORT, or --http off")
-    hosts = shown.serve.origins if address.host in LOOPBACK else None
+    origins = origins_of(shown.serve.origins) if address.is_loopback else None
 
     def make_site() -> App:
-        return site(routes_of(shown, services), shown.metrics.observe_request, hosts=hosts)
+        return site(routes_of(shown, services), shown.metrics.observe_request, origins=origins)
 
     return Service("http", partial(serve_app, make_site, door), door)
 

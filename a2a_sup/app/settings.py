@@ -243,7 +243,8 @@ class ServeConfig:
         max_clients: how many may watch at a time.
         agents: those that the file describes, beside the servers.
         ready: which children have to be ready: ``all``, ``any``, or their paths.
-        origins: hosts, beside addresses and localhost, by which a browser may know the server.
+        origins: names, beside addresses and localhost, by which the server may be called, and
+            hosts and origins whose pages may ask: see ``a2a_sup.serve.origins``.
         token_file: where the token is read that allows changes over TCP.
     """
 

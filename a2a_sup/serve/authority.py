@@ -14,13 +14,13 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 import trio
 
 from a2a_sup.errors import SpecError
 from a2a_sup.serve.api_problems import Problem
+from a2a_sup.serve.origins import host_of, origins_of
 
 PEER_UID = "peer_uid"
 """Key of the ``state`` of an ASGI scope: who is at the other end of a unix socket, as the kernel
@@ -48,24 +48,22 @@ class Caller:
 class Authority:
     """The rules for callers, and the failures of each peer."""
 
-    def __init__(
-        self, token: str | None = None, *, hosts: Iterable[str] = (), origins: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, token: str | None = None, *, origins: Iterable[str] = ()) -> None:
         """Take what the configuration says.
 
         Args:
             token: whoever has it may change things over TCP; None: nobody may.
-            hosts: names of this host, beside ``localhost`` and all addresses.
-            origins: of pages of other sites that may ask, such as ``https://ops.example.org``.
+            origins: names of this host, beside ``localhost`` and all addresses, and whose pages
+                may ask; see :mod:`a2a_sup.serve.origins`.
 
         Raises:
+            ValueError: one of the origins is none.
             SpecError: the token is empty or has characters that no header can carry.
         """
         if token is not None and not (token and token.isascii() and token.isprintable()):
             raise SpecError("a token is a text of printable ASCII characters, at least one")
         self._digest = None if token is None else _digest(token)
-        self._hosts = {"localhost", *(host.lower() for host in hosts)}
-        self._origins = {origin.lower().rstrip("/") for origin in origins}
+        self._origins = origins_of(origins)
         self._failures = Failures()
 
     @property
@@ -100,11 +98,9 @@ class Authority:
     def check_site(self, headers: Mapping[str, str]) -> None:
         """Refuse a request that another site's page makes. Raises Problem: foreign-*."""
         host = headers.get("host", "")
-        name = _host_name(host)
-        if name is None or not (name in self._hosts or _is_address(name)):
-            detail = (
-                f"Host: found {host!r:.80}; allowed: addresses, {', '.join(sorted(self._hosts))}"
-            )
+        if not self._origins.know(host_of(host)):
+            named = ", ".join(sorted({"localhost", *self._origins.names}))
+            detail = f"Host: found {host!r:.80}; allowed: addresses, {named}"
             raise Problem("foreign-host", detail)
         origin = headers.get("origin")
         if origin is not None and not self._is_known_origin(origin.lower(), host.lower()):
@@ -141,7 +137,7 @@ class Authority:
             raise Problem("wrong-token", detail, {"WWW-Authenticate": challenge})
 
     def _is_known_origin(self, origin: str, host: str) -> bool:
-        return origin in self._origins or origin in {f"http://{host}", f"https://{host}"}
+        return origin in {f"http://{host}", f"https://{host}"} or self._origins.allow(origin)
 
 
 class Failures:
@@ -183,24 +179,3 @@ def peer_of(address: str) -> str:
 def _digest(token: str) -> bytes:
     """Return a text of fixed length: comparing it does not tell how long the token is."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
-
-
-def _host_name(host: str) -> str | None:
-    """Return the name in a ``Host`` header, without port and brackets; None: not a name."""
-    try:
-        parts = urlsplit(f"//{host}")
-        parts.port  # noqa: B018 - raises if it is no number
-    except ValueError:
-        return None
-    if not host or parts.netloc != host or "@" in host:
-        return None
-    return parts.hostname
-
-
-def _is_address(name: str) -> bool:
-    # Nobody can make an address point elsewhere, as a name can be made to.
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

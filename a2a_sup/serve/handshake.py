@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import attrs
+
+from a2a_sup.serve.origins import Origins, host_of, host_of_origin, origins_of
 
 PROTOCOL = "a2a-sup"
 """The subprotocol that a client may propose, beside one that carries its token."""
@@ -21,15 +22,22 @@ class Rules:
     """What a handshake has to fulfil.
 
     Attributes:
-        origins: hosts, or whole origins, whose pages may watch, beside those of the same host.
+        origins: names of this host, and whose pages may watch, beside those of the same host;
+            see :mod:`a2a_sup.serve.origins`.
         is_local: only this machine can connect, so a foreign name is a trick: a page of another
             site whose name was made to point here (DNS rebinding).
         token: whoever watches has to know it; None: nobody has to.
+        known: the origins, read.
     """
 
     origins: tuple[str, ...] = ()
     is_local: bool = True
     token: str | None = attrs.field(default=None, repr=False)
+    known: Origins = attrs.field(init=False, repr=False)
+
+    @known.default
+    def _known(self) -> Origins:
+        return origins_of(self.origins)
 
 
 @attrs.frozen
@@ -57,46 +65,21 @@ def refusal(
         headers: its other headers, with names in small letters.
         protocols: the subprotocols that it proposes.
     """
-    name = _host_name(f"//{host}")
-    if rules.is_local and not (_is_own(name) or name in _names(rules.origins)):
+    name = host_of(host)
+    if rules.is_local and not rules.known.know(name):
         return Refusal(HTTPStatus.FORBIDDEN, "this host name is not known here")
     origin = headers.get("origin")
-    if origin is not None and not _is_allowed(origin, name, rules.origins):
+    if origin is not None and not _is_allowed(origin, name, rules.known):
         return Refusal(HTTPStatus.FORBIDDEN, "pages of this origin may not watch")
     if rules.token is not None and not _knows(rules.token, path, headers, protocols):
         return Refusal(HTTPStatus.UNAUTHORIZED, "a token is needed")
     return None
 
 
-def _host_name(url: str) -> str:
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
-def _is_own(name: str) -> bool:
-    """Return whether nobody else can have made a name point here."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_allowed(origin: str, name: str, origins: Iterable[str]) -> bool:
-    if not origin.startswith(("http://", "https://")):
-        return False
-    host = _host_name(origin)
-    if not host:
-        return False
-    return host == name or any(each.lower() in (host, origin.lower()) for each in origins)
-
-
-def _names(origins: Iterable[str]) -> set[str]:
-    return {_host_name(each if "//" in each else f"//{each}") for each in origins}
+def _is_allowed(origin: str, name: str | None, origins: Origins) -> bool:
+    # The page is served at another port of the same host.
+    host = host_of_origin(origin)
+    return host is not None and (host == name or origins.allow(origin))
 
 
 def _knows(token: str, path: str, headers: Mapping[str, str], protocols: Iterable[str]) -> bool:

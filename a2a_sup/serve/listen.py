@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import re
 import socket
@@ -43,9 +44,30 @@ class Address:
     host: str
     port: int
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect, as far as that is seen without a name server."""
+        name = self.host.lower().removesuffix(".")
+        if name == "localhost" or name.endswith(".localhost"):
+            return True
+        try:
+            found = ipaddress.ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return _is_short_loopback(self.host)
+        mapped = getattr(found, "ipv4_mapped", None)
+        return (mapped or found).is_loopback
+
     def __str__(self) -> str:
         """``host:port``, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_short_loopback(host: str) -> bool:
+    """Return whether it is one of the older forms of such an address (inet(3)), as 127.1."""
+    try:
+        return socket.inet_aton(host)[0] == 127
+    except OSError:
+        return False
 
 
 def parse_address(text: str) -> Address | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from a2a_sup.serve.http import App, Message, Receive, Scope, Send
+from a2a_sup.serve.origins import Origins, host_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,15 +30,14 @@ def site(
     routes: Iterable[BaseRoute],
     observe: Callable[[str, str, int, float], None],
     *,
-    hosts: Collection[str] | None = None,
+    origins: Origins | None = None,
 ) -> App:
     """Return the application with these routes.
 
     Args:
         routes: in the order in which they are tried.
         observe: is told of every request: method, template of the path, status, seconds.
-        hosts: names, beside IP addresses and localhost, by which a client may call the server;
-            None: any.
+        origins: by which names a client may call the server; None: by any.
     """
     from starlette.applications import Starlette  # noqa: PLC0415
     from starlette.exceptions import HTTPException  # noqa: PLC0415
@@ -56,7 +55,7 @@ def site(
         routes=list(routes), exception_handlers={HTTPException: refused, Exception: failed}
     )
     app = observed(starlette, observe)
-    return app if hosts is None else known_hosts_only(app, hosts)
+    return app if origins is None else known_hosts_only(app, origins)
 
 
 def observed(app: App, observe: Callable[[str, str, int, float], None]) -> App:
@@ -94,36 +93,19 @@ def observed(app: App, observe: Callable[[str, str, int, float], None]) -> App:
     return timed
 
 
-def known_hosts_only(app: App, hosts: Collection[str]) -> App:
-    """Return ``app`` behind a look at the Host header.
+def known_hosts_only(app: App, origins: Origins) -> App:
+    """Return ``app`` behind a look at the Host header: see :mod:`a2a_sup.serve.origins`.
 
-    A page of another site can give its own name the address of this server (DNS rebinding), and
-    the browser would let it read what it gets. But the browser tells by which name it came.
+    HTTP/1.0 may have none; no browser speaks it.
     """
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        host = _host_of(scope)
-        if _is_address(host) or host == "localhost" or host in hosts:
+        given = next((value for name, value in scope["headers"] if name == b"host"), None)
+        host = None if given is None else given.decode("latin-1")
+        if host is None or origins.know(host_of(host)):
             await app(scope, receive, send)
         else:
             detail = f"this server is not known as {host!r:.100}; see origins in [serve]"
             await problem(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
 
     return guarded
-
-
-def _host_of(scope: Scope) -> str:
-    """Return the name in the Host header, in small letters, without the port."""
-    header = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    text: str = header.decode("latin-1").lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host == ""  # HTTP/1.0: no browser
-    return True

@@ -148,6 +148,8 @@ def test_what_the_file_says(tmp_path: Path) -> None:
         ("ready = []", "ready: found an empty list; allowed: all, any, or a list"),
         ("ready = ['a', 'b']", "ready[1]: found \"b\"; allowed: paths of children"),
         ("dashboard_url = 'http://x'", 'dashboard_url: found "http://x"; allowed: a URL such as'),
+        ("origins = ['*']", 'origins[0]: found "*"; allowed: the name of a host, such as'),
+        ("origins = ['http://x/y']", 'origins[0]: found "http://x/y"; allowed: the name of a host'),
         ("ready = [3]", "ready[0]: found 3; allowed: a text"),
     ],
 )  # fmt: skip

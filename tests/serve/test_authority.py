@@ -127,7 +127,7 @@ def test_who_counts_as_one_peer(address: str, peer: str) -> None:
     ["localhost", "LocalHost:3000", "127.0.0.1", "[::1]:3000", "10.1.2.3:3000", "ops.example.org"],
 )
 async def test_own_names_and_addresses_are_hosts(host: str) -> None:
-    ask(Authority(hosts=["OPS.example.org"]), host=host)
+    ask(Authority(origins=["OPS.example.org"]), host=host)
 
 
 @pytest.mark.parametrize(

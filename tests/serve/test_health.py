@@ -13,6 +13,7 @@ from a2a_sup import Restart, TreeHandle, open_tree, supervisor, task
 from a2a_sup.model.spec import ChildContext
 from a2a_sup.serve.health import ReadyPolicy, health_routes, readiness
 from a2a_sup.serve.lag import LoopLag
+from a2a_sup.serve.origins import origins_of
 from a2a_sup.serve.site import site
 
 Serve = Callable[..., Awaitable[str]]
@@ -154,6 +155,6 @@ async def test_a_server_for_this_host_answers_to_no_other_name(
     tree: TreeHandle, serve: Serve, client: httpx.AsyncClient, host: str, status: int
 ) -> None:
     routes = health_routes(tree.snapshot, LoopLag(), "all")
-    base = f"http://{await serve(site(routes, unheard, hosts=['board.example']))}"
+    base = f"http://{await serve(site(routes, unheard, origins=origins_of(['board.example'])))}"
     found = await client.get(f"{base}/livez", headers={"host": host})
     assert found.status_code == status
