@@ -22,6 +22,7 @@ QUIET = frozenset(
         events.ChildRemoved,
         events.ChildStarting,
         events.ChildStopping,
+        events.ChildWaiting,
         events.SupervisorStarted,
         events.SupervisorUpdated,
         events.SupervisorEnded,
@@ -100,6 +101,7 @@ _OWN_FIELDS: Mapping[type[Event], Callable[[Any], Mapping[str, Any]]] = {
     events.ChildRecovered: lambda it: {"uptime": round(it.uptime, 3)},
     events.ChildReported: lambda it: it.details,
     events.ChildStuck: lambda it: {"stack": it.stack},
+    events.ChildWaiting: lambda it: {"waits_for": list(it.waits_for)},
     events.SupervisorAutoShutdown: lambda it: {"because": it.child},
     events.SupervisorGaveUp: lambda it: {"because": it.child},
 }

@@ -114,6 +114,14 @@ class ChildReported(Event):
 
 
 @attrs.frozen
+class ChildWaiting(Event):
+    """What a pending child waits for is different: ``waits_for``, as in its snapshot."""
+
+    type: ClassVar[str] = "child.waiting"
+    waits_for: tuple[str, ...]
+
+
+@attrs.frozen
 class ChildUpdated(Event):
     """The child has a new specification; its incarnation was left alone."""
 

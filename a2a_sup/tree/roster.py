@@ -54,8 +54,10 @@ class Roster:
             self.records = {other: self.records[other] for other in names}
         if spec.after:
             self.waiting.added(record)
+            record.last_waits_for = record.waits_for
         self.touch()
         self._bus.emit(events.ChildAdded, record.path, 0, before)
+        self._tell_who_waits(record)
         return record
 
     def adopt(self, spec: SupervisorSpec) -> None:
@@ -73,6 +75,7 @@ class Roster:
             self.waiting.removed(record)
             self.touch()
             self._bus.emit(events.ChildRemoved, record.path, record.number)
+            self._tell_who_waits(record)
 
     def move(self, record: Record, state: State, event: type[events.Event], *fields: Any) -> None:
         """Bring a child into ``state`` and say so with ``event``."""
@@ -84,10 +87,20 @@ class Roster:
         """Say with ``event`` that something about a child is new; its state is not."""
         record.touch()
         self.tell(record, event, *fields)
+        if not self.waiting.is_empty:
+            self._tell_who_waits(record)
 
     def tell(self, record: Record, event: type[events.Event], *fields: Any) -> None:
         """Say with ``event`` what no picture shows."""
         self._bus.emit(event, record.path, record.number, *fields)
+
+    def _tell_who_waits(self, needed: Record) -> None:
+        """Say which children wait for something else now, as ``needed`` is not as it was."""
+        for record in self.waiting.dependants(needed.name):
+            waits_for = record.waits_for
+            if record.state is State.PENDING and waits_for != record.last_waits_for:
+                record.last_waits_for = waits_for
+                self.note(record, events.ChildWaiting, waits_for)
 
     def announce(self, event: type[events.Event], *fields: Any) -> None:
         """Emit an event about the supervisor itself."""
@@ -127,6 +140,7 @@ class Record:
         nested: the supervisor that it runs, while it runs one.
         window: its own restarts that still count; made at the first.
         started_at, next_attempt_at, last_reason: see ChildSnapshot.
+        last_waits_for: what it waited for when that was last told.
         is_provisional: a call added it, and it is forgotten if it does not start.
         is_forgotten: it is no longer in the list.
         is_unproven: restarted, and not yet up for its minimum uptime.
@@ -147,6 +161,7 @@ class Record:
         "is_unproven",
         "is_watched",
         "last_reason",
+        "last_waits_for",
         "name",
         "nested",
         "next_attempt_at",
@@ -177,6 +192,7 @@ class Record:
         self.started_at: float | None = None
         self.next_attempt_at: float | None = None
         self.last_reason: Reason | None = None
+        self.last_waits_for: tuple[str, ...] = ()
         self.is_provisional = False
         self.is_forgotten = False
         self.is_unproven = False
@@ -225,6 +241,7 @@ class Record:
         self.roster.waiting.removed(self)
         self.spec = spec
         self.roster.waiting.added(self)
+        self.last_waits_for = self.waits_for
         if are_probes_new:
             self.answers = Answers(spec.probes, self.answers) if spec.probes else None
             if self.current is not None:

@@ -318,7 +318,6 @@ class Supervisor:
             self.roster.waiting.finished(record)
         for dependant in self.roster.waiting.dependants(record.name):
             if dependant.state is State.PENDING:
-                dependant.touch()
                 self.mail.post(self.start_if_met, dependant)
 
     # --- decisions: taken one at a time, in the task of the supervisor --------------------------

@@ -79,6 +79,7 @@ MISSED = ProbeResult(0.0, passed=False, duration=0.1, message="no answer within 
         (events.ChildStuck(1, 0.0, "a", 1, "stack"), "error"),
         (events.ChildBackingOff(1, 0.0, "a", 1, 1.0, 1), "warning"),
         (events.ChildStarting(1, 0.0, "a", 1), "debug"),
+        (events.ChildWaiting(1, 0.0, "a", 0, ("b started",)), "debug"),
         (events.EventsDropped(7), "warning"),
         (events.ChildProbed(1, 0.0, "a", 1, "p", "liveness", PASSED), "debug"),
         (events.ChildProbed(1, 0.0, "a", 1, "p", "liveness", MISSED), "info"),

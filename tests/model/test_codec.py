@@ -74,6 +74,7 @@ FIELDS = {
     "stream": texts,
     "line": texts,
     "left_out": st.integers(0),
+    "waits_for": st.lists(texts, max_size=3).map(tuple),
 }
 
 

@@ -31,6 +31,7 @@ from a2a_sup import (
 )
 from a2a_sup.model.codec import snapshot_to_json
 from a2a_sup.model.delta import Dirty, apply
+from a2a_sup.model.needs import Need
 from a2a_sup.testing import ScriptedChild, run_virtual
 
 
@@ -143,11 +144,14 @@ class Play:
             intensity=draw.draw(st.sampled_from([0, 2])),
             restart=draw.draw(policies),
         )
-        spec = supervisor(
-            "app",
-            [self.leaf("a"), inner, dynamic_supervisor("pool"), self.leaf("z")],
-            strategy=draw.draw(st.sampled_from(["one_for_one", "rest_for_one"])),
-        )
+        children = [self.leaf("a"), inner, dynamic_supervisor("pool"), self.leaf("z")]
+        if draw.draw(st.booleans()):
+            late = self.leaf("late")
+            need = draw.draw(st.sampled_from(Need))
+            children.append(attrs.evolve(late, after={"a": need, "z": Need.STARTED}))
+            spec = supervisor("app", children)
+        else:
+            spec = supervisor("app", children, strategy="rest_for_one")
         self.tree = TreeHandle(spec)
 
     def leaf(self, name: str) -> ChildSpec:
@@ -304,3 +308,29 @@ def test_a_change_that_does_not_fit_is_refused() -> None:
     assert root["children"] == []
     with pytest.raises(ValueError, match="'a/b', and there is no supervisor above it"):
         apply(root, [{"path": "a/b", "child": {"path": "a/b", "supervisor": None}}])
+
+
+def test_what_a_child_waits_for_is_told_when_it_is_something_else() -> None:
+    async def main() -> None:
+        a, b = ScriptedChild("a", start_delay=1), ScriptedChild("b", start_delay=9)
+        waiting = ScriptedChild("c").spec(after={"a": "started", "b": "started"})
+        tree = TreeHandle(supervisor("app", [a.spec(), b.spec(), waiting]))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tree.run)
+            await settle()
+            readers = Readers(Writer(tree))
+            shown = [readers.eager["children"][2]["waits_for"]]
+            await trio.sleep(2)
+            readers.look(both=False)
+            shown.append(readers.eager["children"][2]["waits_for"])
+            a.crash()
+            await settle()
+            readers.look(both=False)
+            shown.append(readers.eager["children"][2]["waits_for"])
+            assert shown == [["a started", "b started"], ["b started"], ["a started", "b started"]]
+            await trio.sleep(10)
+            readers.look(both=True)
+            assert readers.eager["children"][2]["state"] == "running"
+            tree.stop()
+
+    run_virtual(main)

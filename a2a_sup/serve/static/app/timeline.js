@@ -34,6 +34,8 @@ export function tell(event) {
       return ["life", "good", "started"];
     case "child.stopped":
       return ["life", "calm", `stopped, ${reason}`];
+    case "child.waiting":
+      return ["life", "calm", event.waits_for.length ? `waits for ${event.waits_for.join(", ")}` : "waits for nothing more"];
     case "child.ready":
       return ["health", event.ready ? "good" : "warn", event.ready ? "ready" : "not ready"];
     case "child.health":
