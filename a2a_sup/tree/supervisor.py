@@ -22,19 +22,18 @@ import trio
 from a2a_sup.errors import GaveUp, ShutdownExit, StartFailed, SupervisorEnded
 from a2a_sup.model import events
 from a2a_sup.model.reasons import SHUTDOWN, Reason, reason_of
-from a2a_sup.model.restarts import RestartType
 from a2a_sup.model.spec import ChildContext, ChildSpec, StopOrder, SupervisorSpec
 from a2a_sup.model.states import State
-from a2a_sup.model.strategy import shuts_down
 from a2a_sup.tree.bus import Bus
 from a2a_sup.tree.calls import ChildRef, Request
+from a2a_sup.tree.endings import Endings
 from a2a_sup.tree.loop import Loop
 from a2a_sup.tree.needs import Waiting
 from a2a_sup.tree.plan import Plan
 from a2a_sup.tree.probing import Prober
 from a2a_sup.tree.restarter import Restarter
 from a2a_sup.tree.roster import Record, Roster
-from a2a_sup.tree.runner import IGNORED, Incarnation, run
+from a2a_sup.tree.runner import Incarnation, run
 from a2a_sup.tree.stopper import Stopper
 
 
@@ -47,6 +46,7 @@ class Supervisor:
         roster: the children.
         loop: what its task does next.
         mail: what its task has to look at.
+        verdict: what it raises when it ends; None: nothing.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class Supervisor:
         self.mail = self.loop.mail
         self._restarter = Restarter(self)
         self._stopper = Stopper(self)
-        self._verdict: ShutdownExit | StartFailed | None = None
+        self._endings = Endings(self, self._restarter, self._stopper)
+        self.verdict: ShutdownExit | StartFailed | None = None
         self._on_booted: Callable[[], object] = lambda: None
         self._nursery: trio.Nursery
 
@@ -88,11 +89,11 @@ class Supervisor:
                 await self._serve()
         finally:
             self._finish()
-            reason = SHUTDOWN if self._verdict is None else reason_of(self._verdict)
+            reason = SHUTDOWN if self.verdict is None else reason_of(self.verdict)
             self.roster.announce(events.SupervisorEnded, reason)
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._verdict is not None:
-            raise self._verdict
+        if self.verdict is not None:
+            raise self.verdict
 
     def _lay_down_boot(self) -> None:
         for spec in self.spec.children:
@@ -154,7 +155,7 @@ class Supervisor:
         if self.is_over:
             request.fail(SupervisorEnded(self.path, "the supervisor has ended"))
         else:
-            self.mail.post(self._on_request, request)
+            self.mail.post(self.take, request)
 
     def blocked_by(self) -> Iterable[Incarnation]:
         """Return those that must settle before any call can be answered."""
@@ -178,7 +179,7 @@ class Supervisor:
             self.mail.at(
                 record.started_at + record.spec.restart.min_uptime, self._on_uptime, record
             )
-        self._look_at_needs(record)
+        self.look_at_needs(record)
         self.loop.settled(incarnation)
 
     def interrupted(self, incarnation: Incarnation) -> None:
@@ -196,7 +197,7 @@ class Supervisor:
     def said_ready(self, incarnation: Incarnation) -> None:
         """Take note of readiness."""
         self.roster.note(incarnation.record, events.ChildReady, bool(incarnation.is_ready))
-        self._look_at_needs(incarnation.record)
+        self.look_at_needs(incarnation.record)
 
     def reported(self, incarnation: Incarnation, details: Mapping[str, Any]) -> None:
         """Take note of details."""
@@ -225,92 +226,9 @@ class Supervisor:
 
     def ended(self, incarnation: Incarnation, reason: Reason, error: Exception | None) -> None:
         """Take note of an end, of whatever kind."""
-        record = incarnation.record
-        record.started_at = None
-        record.last_reason = reason
-        if record.answers is not None:
-            record.answers.forget_verdicts()
-        if incarnation.is_asked:
-            self._ended_as_asked(incarnation, reason)
-        elif incarnation.is_acknowledged:
-            self._ended_by_itself(incarnation, reason, error)
-        elif reason is IGNORED:
-            self._ignored(incarnation)
-        else:
-            self._start_failed(incarnation, reason, error)
-        # Calls that came while it was stopped as unhealthy: after the decision about its end.
-        for request in record.deferred:
-            self.mail.post(self._on_request, request)
-        record.deferred = ()
-        self._look_at_needs(record)
-        self.loop.settled(incarnation)
+        self._endings.ended(incarnation, reason, error)
 
-    def _ended_as_asked(self, incarnation: Incarnation, reason: Reason) -> None:
-        record = incarnation.record
-        record.current = None
-        self.roster.move(record, State.STOPPED, events.ChildStopped, reason)
-        if incarnation.starter is not None:
-            incarnation.starter.fail(StartFailed(record.path, "stopped while it was starting"))
-        if record.leaves_at_end or record.is_provisional:
-            self.roster.forget(record)
-        for request in incarnation.stoppers:
-            request.answer()
-        self.mail.post_first(self._on_request, record.deferred)
-        record.deferred = ()
-
-    def _ended_by_itself(
-        self, incarnation: Incarnation, reason: Reason, error: Exception | None
-    ) -> None:
-        record = incarnation.record
-        if record.spec.restart.type.wants_restart(reason):
-            state = State.BACKING_OFF
-        else:
-            state = State.FINISHED if reason.benign else State.FAILED
-        incarnation.error = error
-        self.roster.move(record, state, events.ChildEnded, reason)
-        self.mail.post(self._on_exit, incarnation)
-
-    def _ignored(self, incarnation: Incarnation) -> None:
-        record = incarnation.record
-        record.current = None
-        record.is_provisional = False
-        self.roster.move(record, State.STOPPED, events.ChildIgnored)
-        if record.leaves_at_end:
-            self.roster.forget(record)
-        if incarnation.starter is not None:
-            incarnation.starter.answer(ChildRef(record.path, incarnation.number, running=False))
-
-    def _start_failed(
-        self, incarnation: Incarnation, reason: Reason, error: Exception | None
-    ) -> None:
-        record = incarnation.record
-        record.current = None
-        failure = StartFailed(record.path, reason.text)
-        failure.__cause__ = error
-        plan = self.loop.plan_for(incarnation)
-        is_boot = plan is not None and plan.purpose == "boot"
-        if plan is not None and not (is_boot and record.is_isolated):
-            plan.failed = record
-        if incarnation.starter is not None:
-            self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
-            if record.is_provisional:
-                self.roster.forget(record)
-            incarnation.starter.fail(failure)
-        elif is_boot and not record.is_isolated:
-            self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
-            self._verdict = failure
-        elif record.spec.restart.type is RestartType.TEMPORARY:
-            self.roster.move(record, State.FAILED, events.ChildStartFailed, reason)
-            self.roster.forget(record)
-        else:
-            self.roster.move(record, State.BACKING_OFF, events.ChildStartFailed, reason)
-            rest = () if plan is None or is_boot else plan.start
-            for member in rest:
-                if member.awaits_restart:  # whose end began this, and whose turn did not come
-                    self._stopper.stop_idle(member)
-            self.mail.post(self._restarter.retry, (record, failure, rest))
-
-    def _look_at_needs(self, record: Record) -> None:
+    def look_at_needs(self, record: Record) -> None:
         """Take note that something about a child is new that others may be waiting for."""
         if self.roster.waiting.is_empty:
             return
@@ -322,7 +240,8 @@ class Supervisor:
 
     # --- decisions: taken one at a time, in the task of the supervisor --------------------------
 
-    def _on_request(self, request: Request) -> None:
+    def take(self, request: Request) -> None:
+        """Carry out a call whose turn has come."""
         request.handler(self, request)
 
     def _on_unhealthy(self, subject: tuple[Incarnation, Reason]) -> None:
@@ -340,30 +259,6 @@ class Supervisor:
         else:
             self.loop.start_with_boot(self.start(record))
 
-    def _on_exit(self, incarnation: Incarnation) -> None:
-        record = incarnation.record
-        if record.current is not incarnation:
-            return  # a stop came first, and took this end with it
-        record.current = None
-        error, incarnation.error = incarnation.error, None
-        if record.state is State.BACKING_OFF:
-            self._restarter.restart(record, error)
-            return
-        if shuts_down(
-            self.spec.auto_shutdown,
-            significant=record.spec.significant,
-            others=(
-                other.is_present
-                for other in self.roster.records.values()
-                if other.spec.significant and other is not record
-            ),
-        ):
-            self.roster.announce(events.SupervisorAutoShutdown, record.path)
-            self._verdict = ShutdownExit(f"auto_shutdown: {record.path} ended")
-            self.loop.request_stop()
-        if record.leaves_at_end:
-            self.roster.forget(record)
-
     def give_up(
         self, record: Record, error: Exception | None, intensity: int, period: float
     ) -> None:
@@ -375,7 +270,7 @@ class Supervisor:
         self.roster.move(record, State.FAILED, events.ChildFailed, record.last_reason or SHUTDOWN)
         verdict = GaveUp(self.path, record.path, text)
         verdict.__cause__ = error
-        self._verdict = verdict
+        self.verdict = verdict
         self.roster.announce(events.SupervisorGaveUp, record.path, reason_of(verdict))
         self.loop.request_stop()
 

@@ -78,19 +78,19 @@ MUTANTS = [
         "for spec in self.spec.children[::-1]:",
     ),
     Mutant("        if plan.failed is not None:", "        if False:"),
-    Mutant("            self._verdict = failure", "            pass"),
+    Mutant("            self._supervisor.verdict = failure", "            pass"),
     Mutant(
         "if plan is not None and not (is_boot and",
         "if is_boot and not (is_boot and",
     ),
     Mutant("elif is_boot and not record.is_isolated:", "elif False:"),
     Mutant(
-        "self.mail.post(self._restarter.retry, (record, failure, rest))",
-        "self.mail.post_first(self._restarter.retry, [(record, failure, rest)])",
+        "self._mail.post(self._restarter.retry, (record, failure, rest))",
+        "self._mail.post_first(self._restarter.retry, [(record, failure, rest)])",
     ),
     Mutant("self._stopper.stop_idle(member)", "pass"),
     Mutant(
-        "            if record.is_provisional:\n                self.roster.forget(record)",
+        "            if record.is_provisional:\n                self._roster.forget(record)",
         "            pass",
     ),
     Mutant(
@@ -105,21 +105,21 @@ MUTANTS = [
         "if other is not record",
     ),
     Mutant(
-        'self._verdict = ShutdownExit(f"auto_shutdown: {record.path} ended")\n'
-        "            self.loop.request_stop()",
-        'self._verdict = ShutdownExit(f"auto_shutdown: {record.path} ended")',
+        'self._supervisor.verdict = ShutdownExit(f"auto_shutdown: {record.path} ended")\n'
+        "            self._loop.request_stop()",
+        'self._supervisor.verdict = ShutdownExit(f"auto_shutdown: {record.path} ended")',
     ),
     Mutant(
-        "            self.loop.request_stop()\n        if record.leaves_at_end:",
-        "            self.loop.request_stop()\n        if False:",
+        "            self._loop.request_stop()\n        if record.leaves_at_end:",
+        "            self._loop.request_stop()\n        if False:",
     ),
     Mutant(
-        "self.mail.post(self._on_exit, incarnation)",
+        "self._mail.post(self._on_exit, incarnation)",
         "self._on_exit(incarnation)",
     ),
     Mutant(
-        "self.mail.post(self._on_exit, incarnation)",
-        "self.mail.post_first(self._on_exit, [incarnation])",
+        "self._mail.post(self._on_exit, incarnation)",
+        "self._mail.post_first(self._on_exit, [incarnation])",
     ),
     # --- restarts
     Mutant(
