@@ -70,16 +70,18 @@ class Run:
 
     def alive(self) -> list[int]:
         """Return the processes that are counted."""
-        return _sleeping(self.mark)
+        return _sleeping(self.mark, *_numbered(self.mark))
 
     def leaders(self) -> list[int]:
         """Return the commands that have something beside them."""
-        return _sleeping(self.leader)
+        return _sleeping(*_numbered(self.leader))
 
     def own(self) -> list[Process]:
         """Return the manager and its helpers: what it runs, but for what carries the mark."""
         everything = list(processes())
-        marks = {self.mark.encode(), self.leader.encode()}
+        marks = {
+            mark.encode() for mark in (self.mark, *_numbered(self.mark), *_numbered(self.leader))
+        }
         found = {self.manager.pid}
         for _ in range(3):
             found |= {each.pid for each in everything if each.parent in found}
@@ -126,12 +128,16 @@ class Run:
             time.sleep(0.01)
 
 
-def _sleeping(mark: str) -> list[int]:
-    words = (mark.encode(), b"")
+def _numbered(mark: str) -> list[str]:
+    return [f"{mark}.{number}" for number in range(len(HIDERS))]
+
+
+def _sleeping(*marks: str) -> list[int]:
+    words = {(mark.encode(), b"") for mark in marks}
     return [
         each.pid
         for each in processes()
-        if each.words[1:] == words and each.words[0].endswith(b"sleep")
+        if each.words[1:] in words and each.words[0].endswith(b"sleep")
     ]
 
 
@@ -165,7 +171,7 @@ def up(manager: Manager, count: int) -> float:
         return run.until(lambda: len(run.alive()) == count, f"{count} up")
 
 
-def replaced(manager: Manager, times: int = 11) -> float:
+def replaced(manager: Manager, times: int = 7) -> float:
     """Return the median of seconds from kill -9 of one of ten processes to its replacement."""
     taken = []
     with running(manager, sleepers(10)) as run:
@@ -228,23 +234,34 @@ ENDINGS = ("stop", "crash", "kill -9")
 """What should end it: a stop of the manager, a crash of the command, the death of the manager."""
 
 
-def left_behind(manager: Manager, how: str, ending: str) -> int:
-    """Return how many background processes outlive what should end them.
+def left_behind(manager: Manager, ending: str) -> dict[str, int]:
+    """Return, for each way to hide, how many processes outlive what should end them.
 
     After a crash the command is restarted and one copy is wanted: that one is not counted.
     """
-    with running(manager, lambda *marks: [["sh", "-c", HIDERS[how], *marks]]) as run:
-        run.until(lambda: len(run.alive()) == 1 and len(run.leaders()) == 1, "up")
+
+    def commands(mark: str, leader: str) -> Commands:
+        return [
+            ["sh", "-c", script, f"{mark}.{number}", f"{leader}.{number}"]
+            for number, script in enumerate(HIDERS.values())
+        ]
+
+    with running(manager, commands) as run:
+        run.until(lambda: len(run.alive()) == len(run.leaders()) == len(HIDERS), "up")
         time.sleep(1.5)
         if ending == "stop":
             run.stop()
             with suppress(NotMeasured):
                 run.until(lambda: run.manager.poll() is not None, "stopped")
         elif ending == "crash":
-            [leader] = run.leaders()
-            _kill(leader)
-            run.until(lambda: run.leaders() not in ([leader], []), "restarted")
+            before = set(run.leaders())
+            for leader in before:
+                _kill(leader)
+            run.until(lambda: len(set(run.leaders()) - before) == len(HIDERS), "restarted")
         else:
             _kill(run.manager.pid)
         time.sleep(3)
-        return len(run.alive()) - (ending == "crash")
+        return {
+            how: len(_sleeping(f"{run.mark}.{number}")) - (ending == "crash")
+            for number, how in enumerate(HIDERS)
+        }
