@@ -32,7 +32,10 @@ def import_file(file: Path, form: str | None = None) -> tuple[str, list[str]]:
         )
     module = import_module(f"a2a_sup.app.importing.{form.replace('-', '_')}")
     read: Callable[[Path], Imported] = module.read
-    return written(read(file), file.name)
+    try:
+        return written(read(file), file.name)
+    except RecursionError:
+        raise ImportRefused(f"{file}: nested too deeply") from None
 
 
 def format_of(file: Path) -> str | None:

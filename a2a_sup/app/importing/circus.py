@@ -12,6 +12,7 @@ from a2a_sup.app.importing.draft import (
     Draft,
     Entries,
     Imported,
+    copies_of,
     in_start_order,
     is_true,
     literal,
@@ -87,7 +88,7 @@ def _includes(sections: Sections) -> list[str]:
 
 
 def _watcher(name: str, given: dict[str, str], env: dict[str, str]) -> list[Draft]:
-    copies = number_of(given.get("numprocesses", 1))
+    copies = copies_of(given.get("numprocesses", 1), name)
     draft_names = [name] if copies == 1 else [f"{name}-{n + 1}" for n in range(copies or 0)]
     drafts = []
     for number, called in enumerate(draft_names or [name], start=1):

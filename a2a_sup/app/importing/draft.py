@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,8 +13,15 @@ from a2a_sup.app.problems import one_line
 from a2a_sup.errors import A2ASupError
 from a2a_sup.model.spec import NAME_LIMIT
 
-SECRETS = ("password", "secret", "token", "key")
+SECRETS = ("pass", "pwd", "secret", "token", "key", "cred", "env")
 """What is called so is not repeated in notes."""
+
+
+MOST_COPIES = 1_000
+"""Of one program: each is a child of its own in the file."""
+_USER = re.compile(r"//[^/\s@]*@")
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother = 3, 60, 60
 
 
 class ImportRefused(A2ASupError):
@@ -111,7 +120,9 @@ def _reason(key: str, reasons: Mapping[str, str]) -> str:
 
 def _note(key: str, value: object, why: str) -> str:
     is_secret = any(word in key.lower() for word in SECRETS)
-    shown = "..." if is_secret else " ".join(one_line(str(value).strip()).split())
+    # Aliases of YAML make a small file a table without end: it is not written out.
+    text = str(value).strip() if isinstance(value, str) else _BRIEF.repr(value)
+    shown = "..." if is_secret else _USER.sub("//...@", " ".join(one_line(text).split()))
     if len(shown) > 120:
         shown = shown[:117] + "..."
     return f"{one_line(key)} = {shown}: {why}"
@@ -160,6 +171,27 @@ def number_of(text: object, kind: type[int] | type[float] = int) -> Any:
         return kind(str(text).strip())
     except ValueError:
         return None
+
+
+def copies_of(given: object, name: str) -> int | None:
+    """Return how many copies of a program there are to be; None: that is no number.
+
+    Raises:
+        ImportRefused: more than MOST_COPIES.
+    """
+    copies: int | None = number_of(given)
+    if copies is not None and copies > MOST_COPIES:
+        raise ImportRefused(f"{one_line(name)}: found {copies} copies; allowed: {MOST_COPIES}")
+    return copies
+
+
+def table_at(given: object, key: str, holder: Draft | Imported) -> dict[str, Any]:
+    """Return a table as it is; anything else is noted, and as if it were not there."""
+    if isinstance(given, dict):
+        return {str(name): value for name, value in given.items()}
+    if given is not None:
+        holder.note(key, given, "not a table; left out")
+    return {}
 
 
 def user_of(text: object) -> str | int:

@@ -15,6 +15,7 @@ from a2a_sup.app.importing.draft import (
     Entries,
     Imported,
     ImportRefused,
+    copies_of,
     literal,
     number_of,
     user_of,
@@ -96,10 +97,11 @@ def read(file: Path) -> Imported:
 def _app(given: dict[str, Any]) -> list[Draft]:
     script = str(given.get("script", ""))
     name = str(given.get("name") or Path(script).stem or "app")
-    copies = number_of(given.get("instances", 1))
-    is_many = copies is not None and copies > 1
+    copies = copies_of(given.get("instances", 1), name)
+    number_of_drafts = max(copies or 1, 1)
+    is_many = number_of_drafts > 1
     drafts = []
-    for number in range(copies if is_many else 1):
+    for number in range(number_of_drafts):
         entries = Entries(given)
         draft = Draft(f"{name}-{number}" if is_many else name)
         for key in ("name", "script"):

@@ -13,9 +13,11 @@ from a2a_sup.app.importing.draft import (
     Entries,
     Imported,
     ImportRefused,
+    copies_of,
     is_true,
     literal,
     number_of,
+    table_at,
 )
 from a2a_sup.app.problems import one_line
 
@@ -72,7 +74,7 @@ def read(file: Path) -> Imported:
     imported = Imported(TOOL)
     entries = Entries(document)
     shell = _shell(entries.take("shell"))
-    variables = entries.take("vars") or {}
+    variables = table_at(entries.take("vars"), "vars", imported)
     imported.defaults = {"restart": {"type": "temporary"}, "stop_timeout": "10s"}
     if environment := entries.take("environment"):
         imported.defaults["env"] = _environment(environment)
@@ -89,7 +91,9 @@ def read(file: Path) -> Imported:
         raise ImportRefused(f"{file}: processes is no table of processes")
     drafts: dict[str, list[Draft]] = {}
     for name, given in processes.items():
-        drafts[str(name)] = _process(str(name), given or {}, shell, variables)
+        drafts[str(name)] = _process(
+            str(name), table_at(given, str(name), imported), shell, variables
+        )
     if any(draft.keys.get("significant") for each in drafts.values() for draft in each):
         imported.root["auto_shutdown"] = "any_significant"
     _name_needs(drafts)
@@ -131,7 +135,7 @@ def _shell(given: object) -> list[str]:
 def _rotation(given: object, imported: Imported) -> dict[str, Any]:
     if not isinstance(given, dict):
         return {}
-    rotation = Entries(given.get("rotation") or {})
+    rotation = Entries(table_at(given.get("rotation"), "rotation", imported))
     logs: dict[str, Any] = {}
     if size := number_of(rotation.take("max_size_mb")):
         logs["max_size"] = f"{size}MiB"
@@ -148,13 +152,14 @@ def _rotation(given: object, imported: Imported) -> dict[str, Any]:
 def _process(
     name: str, given: dict[str, Any], shell: list[str], variables: Mapping[str, Any]
 ) -> list[Draft]:
-    copies = number_of(given.get("replicas", 1)) or 1
+    copies = copies_of(given.get("replicas", 1), name) or 1
     drafts = []
     for number in range(copies):
         entries = Entries(given)
         entries.take("replicas")
         draft = Draft(f"{name}-{number}" if copies > 1 else name)
-        values = {**variables, **(entries.take("vars") or {}), "PC_REPLICA_NUM": number}
+        values = {**variables, **table_at(entries.take("vars"), "vars", draft)}
+        values["PC_REPLICA_NUM"] = number
         _keys(entries, draft, shell, values)
         if copies > 1:
             draft.keys["tags"] = [*draft.keys.get("tags", []), name]
@@ -165,7 +170,8 @@ def _process(
 def _keys(entries: Entries, draft: Draft, shell: list[str], values: Mapping[str, Any]) -> None:
     keys = draft.keys
     if entry := entries.take("entrypoint"):
-        keys["command"] = [_ours(_filled(str(word), values, draft)) for word in entry]
+        words = entry if isinstance(entry, list) else [entry]
+        keys["command"] = [_ours(_filled(str(word), values, draft)) for word in words]
         if more := entries.take("command"):
             draft.note("command", more, "beside entrypoint")
     elif command := entries.take("command"):
@@ -183,9 +189,9 @@ def _keys(entries: Entries, draft: Draft, shell: list[str], values: Mapping[str,
         keys["enabled"] = False
     if namespace := entries.take("namespace"):
         keys["tags"] = [str(namespace)]
-    _restart(Entries(entries.take("availability") or {}), draft)
+    _restart(Entries(table_at(entries.take("availability"), "availability", draft)), draft)
     _needs(entries.take("depends_on"), draft)
-    _shutdown(Entries(entries.take("shutdown") or {}), draft)
+    _shutdown(Entries(table_at(entries.take("shutdown"), "shutdown", draft)), draft)
     probes = [
         probe
         for purpose in ("readiness", "liveness")
@@ -223,11 +229,10 @@ def _restart(availability: Entries, draft: Draft) -> None:
 
 
 def _needs(given: object, draft: Draft) -> None:
-    if not isinstance(given, dict):
-        return
     after: dict[str, str] = {}
-    for name, how in given.items():
-        condition = str((how or {}).get("condition", "process_started"))
+    for name, how in table_at(given, "depends_on", draft).items():
+        needed = table_at(how, f"depends_on.{name}", draft)
+        condition = str(needed.get("condition", "process_started"))
         after[str(name)] = CONDITIONS.get(condition, "started")
         if condition == "process_log_ready":
             draft.note("depends_on", f"{name} {condition}", "give that child a readiness probe")
@@ -340,7 +345,7 @@ def _http(purpose: str, get: Entries, draft: Draft, values: Mapping[str, Any]) -
     path = str(get.take("path", "/")).removeprefix("/")
     probe: dict[str, Any] = {}
     probe["http"] = _ours(f"{scheme}://{host}{f':{port}' if port else ''}/{path}")
-    if headers := get.take("headers"):
+    if headers := table_at(get.take("headers"), f"{purpose}_probe.http_get.headers", draft):
         probe["headers"] = {str(key): literal(str(value)) for key, value in headers.items()}
     if status := number_of(get.take("status_code", "")):
         probe["status"] = status

@@ -11,6 +11,7 @@ from a2a_sup.app.importing.draft import (
     Draft,
     Entries,
     Imported,
+    copies_of,
     in_start_order,
     is_true,
     literal,
@@ -58,7 +59,7 @@ _SECTIONS = {
     "eventlistener": "see webhooks, and the control API's events",
     "fcgi-program": "no socket is shared among processes; start the program with its own",
 }
-_PERCENT = re.compile(r"%\((?P<name>[^)]+)\)(?P<format>[-0 ]*\d*[sdi])|%%")
+_PERCENT = re.compile(r"%\((?P<name>[^)]+)\)(?P<format>[-0 ]{0,2}\d{0,3}[sdi])|%%")
 _PAIR = re.compile(r"""\s*([^=,\s"']+)\s*=\s*("[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""")
 
 
@@ -118,7 +119,7 @@ def _group(name: str, entries: Entries, programs: dict[str, list[Draft]]) -> Dra
 
 
 def _program(name: str, entries: Entries, here: str) -> list[Draft]:
-    copies = number_of(entries.take("numprocs", 1)) or 1
+    copies = copies_of(entries.take("numprocs", 1), name) or 1
     first = number_of(entries.take("numprocs_start", 0)) or 0
     pattern = entries.take("process_name", "%(program_name)s")
     given = entries.rest()

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from a2a_sup.app.config import build, read_config
 from a2a_sup.app.importing import ImportRefused, import_file
 from a2a_sup.app.importing.draft import Draft, Imported, literal
-from a2a_sup.app.importing.writing import toml, written
+from a2a_sup.app.importing.toml import toml
+from a2a_sup.app.importing.writing import written
 from a2a_sup.model.restarts import RestartType
 from tests.app.importing import samples
 
