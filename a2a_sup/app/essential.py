@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-import structlog
 
 from a2a_sup.model import events
 from a2a_sup.model.reasons import Reason
@@ -102,6 +101,8 @@ class Essential:
     def _end(self, path: str, reason: Reason) -> None:
         if self.status is None:
             self.status = status_of(self._runs[path].exit_status, reason)
+            import structlog  # noqa: PLC0415 - `check` reads this module and logs nothing
+
             structlog.get_logger().warning(
                 "essential.ended", child=path, reason=str(reason), status=self.status
             )

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-import structlog
 import trio
 
 from a2a_sup.serve.exposition import Histogram
@@ -139,6 +138,8 @@ class _Watchdog(threading.Thread):
         self._ended.set()
 
     def run(self) -> None:
+        import structlog  # noqa: PLC0415 - `a2a-sup check` imports this module and logs nothing
+
         is_told = False
         while not self._ended.wait(min(LOOK_EVERY, self._limit / 4)):
             held = self._lag.holding()

@@ -128,13 +128,14 @@ class Metrics:
         """Yield everything in the text format, piece by piece; the loop is let go between."""
         snapshot = self._take_snapshot()
         children = list(snapshot.walk())
+        # Before the loop is let go: who comes then is not in this snapshot, and counts.
+        self._forget_all_but({child.path for child in children})
         await trio.lowlevel.checkpoint()
         labels: list[str] = []
         for start in range(0, len(children), CHUNK):
             chunk = children[start : start + CHUNK]
             labels += [f'{{child="{escaped(child.path)}"' for child in chunk]
             await trio.lowlevel.checkpoint()
-        self._forget_all_but({child.path for child in children})
         for family in self._families(snapshot.time):
             yield head(*family[:3])
             for start in range(0, len(children), CHUNK):

@@ -305,6 +305,20 @@ async def test_a_host_that_does_not_exist_is_named() -> None:
         await Door(Address("192.0.2.1", 0), "hint").open()
 
 
+def test_what_logs_is_not_imported_to_check_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "tree.toml"
+    file.write_text(TREE)
+    text = (
+        "import sys; from a2a_sup.app.program import main; "
+        "main(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text, "check", str(file)], check=True, capture_output=True, text=True
+    )
+    assert "a2a_sup.app.assembly" in done.stdout.split()
+    assert "structlog" not in done.stdout.split()
+
+
 def test_what_serves_is_not_imported_to_start() -> None:
     modules = {"starlette", "hypercorn", "prometheus_client", "httpx"}
     text = "import sys; from a2a_sup.app import host, cli; print(*sys.modules)"

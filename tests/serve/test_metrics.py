@@ -172,6 +172,25 @@ async def test_what_children_left_that_are_gone_is_bounded(
     assert len(taken) == 2
 
 
+async def test_a_child_that_comes_during_a_scrape_keeps_its_counts(
+    tree: TreeHandle, nursery: trio.Nursery
+) -> None:
+    snapshots = [tree.snapshot()]
+    await tree.start_child("", task("late", trio.sleep_forever))
+    metrics = Metrics(lambda: snapshots[-1], LoopLag())
+
+    async def comes() -> None:
+        snapshots.append(tree.snapshot())
+        metrics.take(events.ChildEnded(1, 0.0, "late", 1, CRASH))
+
+    # It runs at the first moment in which the scrape lets the loop go.
+    nursery.start_soon(comes)
+    await scrape(metrics)
+    assert len(snapshots) == 2
+    found = await scrape(metrics)
+    assert value(found, "a2a_sup_child_exits_total", child="late", reason="crashed") == 1
+
+
 async def test_gauges_of_others_are_asked_at_each_scrape(tree: TreeHandle) -> None:
     metrics = metrics_of(tree)
     clients = 3
