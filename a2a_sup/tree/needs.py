@@ -47,9 +47,11 @@ class Waiting:
             if not waiting:
                 self._dependants.pop(name, None)
 
-    def finished(self, record: Record) -> None:
-        """Take note that a child finished: it may be forgotten then."""
-        if record.name in self._dependants:
+    def remember(self, record: Record) -> None:
+        """Take note of whether a child has finished: it may be forgotten then."""
+        if record.state is not State.FINISHED:
+            self._finished.discard(record.name)
+        elif record.name in self._dependants:
             self._finished.add(record.name)
 
     def dependants(self, name: str) -> Iterable[Record]:

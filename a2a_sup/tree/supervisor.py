@@ -232,8 +232,7 @@ class Supervisor:
         """Take note that something about a child is new that others may be waiting for."""
         if self.roster.waiting.is_empty:
             return
-        if record.state is State.FINISHED:
-            self.roster.waiting.finished(record)
+        self.roster.waiting.remember(record)
         for dependant in self.roster.waiting.dependants(record.name):
             if dependant.state is State.PENDING:
                 self.mail.post(self.start_if_met, dependant)

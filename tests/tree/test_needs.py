@@ -308,3 +308,28 @@ def test_any_graph_starts_as_early_as_its_needs_allow_and_stops_the_other_way(
                     assert gone <= asked
 
     run_virtual(main)
+
+
+async def test_a_child_that_was_started_again_and_deleted_has_not_finished() -> None:
+    first, second, late = scripted("first second late")
+    after = {"first": "finished", "second": "finished"}
+    specs = [
+        first.spec(restart="transient"),
+        second.spec(restart="transient"),
+        late.spec(after=after),
+    ]
+    async with trio.open_nursery() as nursery:
+        tree = TreeHandle(supervisor("app", specs))
+        nursery.start_soon(tree.run)  # it boots as long as somebody waits with hope
+        await settle()
+        first.finish()
+        await tree.wait_until(lambda now: now.child("first").state is State.FINISHED)
+        await tree.restart_child("first")
+        second.finish()
+        await tree.wait_until(lambda now: now.child("second").state is State.FINISHED)
+        await tree.terminate_child("first")
+        await tree.delete_child("first")
+        await settle()
+        snapshot = tree.snapshot().child("late")
+        assert (snapshot.state, snapshot.waits_for) == (State.PENDING, ("first finished",))
+        tree.stop()
