@@ -44,7 +44,7 @@ class Program:
                 **os.environ,
                 "PATH": f"{BIN}:{os.environ['PATH']}",
                 "XDG_STATE_HOME": str(folder / "state"),
-                "XDG_RUNTIME_DIR": str(folder),
+                "A2A_SUP_CONTROL": "off",
                 "A2A_SUP_LOG_FORMAT": "json",
                 **env,
             },
