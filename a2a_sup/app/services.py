@@ -157,7 +157,7 @@ def _dashboard(shown: Shown, address: Address) -> Service:
     )
     shown.metrics.gauges += [
         ("a2a_sup_dashboard_clients", "Who watches now.", lambda: len(publisher.watchers)),
-        ("a2a_sup_dashboard_cut", "Watchers cut, being slow or dead.", lambda: publisher.cut),
+        ("a2a_sup_dashboard_cut_total", "Watchers cut, being slow or dead.", lambda: publisher.cut),
     ]
     return Service("dashboard", partial(publisher.serve, door), door)
 

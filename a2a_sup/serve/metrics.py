@@ -197,7 +197,7 @@ class Metrics:
         yield head(name, "counter", "Processes that children left behind, ended for them.")
         yield sample(name, self._leftovers)
         for gauge, about, read in self.gauges:
-            yield head(gauge, "gauge", about)
+            yield head(gauge, "counter" if gauge.endswith("_total") else "gauge", about)
             yield sample(gauge, read())
 
     def _histograms(self) -> Iterator[str]:
