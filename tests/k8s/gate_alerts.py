@@ -22,6 +22,7 @@ METRICS = {
     *("a2a_sup_events_dropped_total", "a2a_sup_probe_duration_seconds_bucket"),
     *("a2a_sup_http_request_duration_seconds_bucket", "a2a_sup_restart_duration_seconds_bucket"),
     *("a2a_sup_event_loop_lag_seconds_bucket", "a2a_sup_dashboard_clients"),
+    "a2a_sup_dashboard_cut_total",
     *("a2a_sup_leftovers_swept_total", "a2a_total_agents", "a2a_enabled_agents"),
     *("process_resident_memory_bytes", "up"),
 }
