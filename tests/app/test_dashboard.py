@@ -94,6 +94,11 @@ def metrics_of(client: ClientConnection) -> Frame:
     return data
 
 
+def agents_of(client: ClientConnection) -> dict[str, Frame]:
+    client.send('{"type":"request_agents"}')
+    return {agent["id"]: agent for agent in receive(client, "agents:list")["data"]}
+
+
 def until_healthy(client: ClientConnection) -> Frame:
     """Ask until the first answer of the MCP server to its probe is counted."""
     while (data := metrics_of(client))["mcpServers"]["healthy"] != 1:
@@ -171,8 +176,8 @@ def check_metrics(data: Frame) -> None:
 
 
 def check_agents(socket: ClientConnection) -> None:
-    socket.send('{"type":"request_agents"}')
-    agents = {agent["id"]: agent for agent in receive(socket, "agents:list")["data"]}
+    while not (agents := agents_of(socket))["time"]["capabilities"]:
+        pass  # it says what its tools are some time after it is ready
     assert set(agents) == {"echo", "time"}
     assert agents["echo"]["enabled"] is False
     server = agents["time"]
