@@ -65,6 +65,7 @@ class Run:
         self.mark, self.leader = (str(random.randrange(10**8, 10**9)) for _ in range(2))
         self._launch = manager.prepare(directory, commands(self.mark, self.leader))
         self._output = directory / "output"
+        self._helpers: set[int] = set()
         self.began = time.perf_counter()
         self.manager = start(self._launch, directory)
 
@@ -104,23 +105,34 @@ class Run:
     def until(self, condition: Callable[[], bool], what: str) -> float:
         """Wait for ``condition``; return the seconds since the launch."""
         deadline = time.perf_counter() + PATIENCE
-        while not condition():
+        while True:
+            begin = time.perf_counter()
+            if condition():
+                break
             if time.perf_counter() > deadline:
                 tail = self._output.read_text(errors="replace").strip()[-300:]
                 raise NotMeasured(f"not {what} within {PATIENCE:g} s: {tail}")
-            time.sleep(0.004)
+            # To look costs CPU too, of which the manager is not to be robbed.
+            time.sleep(max(0.002, 4 * (time.perf_counter() - begin)))
         return time.perf_counter() - self.began
+
+    def kill(self) -> None:
+        """Kill the manager alone, as a crash of it would."""
+        self._helpers.update(each.pid for each in self.own() if each.pid != self.manager.pid)
+        _kill(self.manager.pid)
 
     def stop(self) -> None:
         """Ask the manager to end with all it runs."""
+        self._helpers.update(each.pid for each in self.own() if each.pid != self.manager.pid)
         self.manager.send_signal(self._launch.stop)
 
     def clear(self) -> None:
         """Kill what is left, by number."""
-        self.manager.kill()
+        # Once the manager is gone its helpers are nobody's, and go on starting what they keep.
         helpers = [each.pid for each in self.own() if each.pid != self.manager.pid]
+        self.manager.kill()
         self.manager.wait()
-        for pid in helpers:
+        for pid in {*helpers, *self._helpers}:
             _kill(pid)
         while pids := self.alive() + self.leaders():
             for pid in pids:
@@ -259,7 +271,7 @@ def left_behind(manager: Manager, ending: str) -> dict[str, int]:
                 _kill(leader)
             run.until(lambda: len(set(run.leaders()) - before) == len(HIDERS), "restarted")
         else:
-            _kill(run.manager.pid)
+            run.kill()
         time.sleep(3)
         return {
             how: len(_sleeping(f"{run.mark}.{number}")) - (ending == "crash")
