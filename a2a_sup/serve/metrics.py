@@ -2,7 +2,7 @@
 
 What is shown of children is made when it is asked for, so it is never stale and costs nothing
 between scrapes; a child that is gone has no series. It is rendered here and not by the client
-library, which holds the loop for a second at 10,000 children: here it is let go every thousand.
+library, which renders all of it in one go: here the loop is let go every thousand children.
 """
 
 from __future__ import annotations
