@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache, partial
-from types import MappingProxyType
+from types import CoroutineType, MappingProxyType
 from typing import Any
 
 import attrs
@@ -111,7 +111,7 @@ class _Immediate:
 
 
 def _awaitable(function: Callable[..., object], returned: Awaitable[object]) -> Awaitable[object]:
-    if not inspect.isawaitable(returned):
+    if not (isinstance(returned, CoroutineType) or inspect.isawaitable(returned)):
         raise TypeError(f"{_name_of(function)} is no async function: it returned {returned!r:.100}")
     return returned
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import linecache
-import traceback
 from enum import StrEnum
-from types import TracebackType
+from types import CodeType, TracebackType
 
 import attrs
 
@@ -17,6 +16,8 @@ FRAME_LIMIT = 24
 """Frames kept of a traceback: the innermost ones."""
 CAUSE_LIMIT = 4
 """Causes, contexts and members of groups kept for one exception."""
+FRAMES_REMEMBERED = 1_000
+"""Frames that are not made again: what crashes again does so at the same place."""
 
 
 class ReasonKind(StrEnum):
@@ -136,28 +137,49 @@ def crash_of(error: BaseException) -> Crash:
 
 
 def _crash_of(error: BaseException, depth: int) -> Crash:
-    causes: list[BaseException] = []
-    if depth:
-        if isinstance(error, BaseExceptionGroup):
-            causes.extend(error.exceptions[:CAUSE_LIMIT])
-        if error.__cause__ is not None:
-            causes.append(error.__cause__)
-        elif error.__context__ is not None and not error.__suppress_context__:
-            causes.append(error.__context__)
     return Crash(
-        type=type(error).__qualname__,
-        message=message_of(error),
-        frames=_frames_of(error.__traceback__),
-        causes=tuple(_crash_of(cause, depth - 1) for cause in causes),
+        type(error).__qualname__,
+        message_of(error),
+        _frames_of(error.__traceback__),
+        tuple([_crash_of(cause, depth - 1) for cause in _causes_of(error)]) if depth else (),
     )
 
 
+def _causes_of(error: BaseException) -> list[BaseException]:
+    causes: list[BaseException] = []
+    if isinstance(error, BaseExceptionGroup):
+        causes.extend(error.exceptions[:CAUSE_LIMIT])
+    if error.__cause__ is not None:
+        causes.append(error.__cause__)
+    elif error.__context__ is not None and not error.__suppress_context__:
+        causes.append(error.__context__)
+    return causes
+
+
 def _frames_of(tb: TracebackType | None) -> tuple[Frame, ...]:
-    frames = [
-        Frame(frame.f_code.co_filename, line, frame.f_code.co_qualname)
-        for frame, line in traceback.walk_tb(tb)
-    ]
-    return tuple(frames[-FRAME_LIMIT:])
+    places: list[TracebackType] = []
+    while tb is not None:
+        places.append(tb)
+        tb = tb.tb_next
+    return tuple([_frame_of(place) for place in places[-FRAME_LIMIT:]])
+
+
+# By the number of the code object, which is kept so that no other can come to have it: its hash
+# would look at all that it is made of.
+_frames: dict[tuple[int, int], tuple[CodeType, Frame]] = {}
+
+
+def _frame_of(tb: TracebackType) -> Frame:
+    """Return one line of a traceback. To find its number takes longer than all the rest."""
+    code = tb.tb_frame.f_code
+    place = id(code), tb.tb_lasti
+    known = _frames.get(place)
+    if known is None:
+        if len(_frames) >= FRAMES_REMEMBERED:
+            _frames.clear()
+        known = code, Frame(code.co_filename, tb.tb_lineno, code.co_qualname)
+        _frames[place] = known
+    return known[1]
 
 
 def reason_of(error: Exception) -> Reason:

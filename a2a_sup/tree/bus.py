@@ -31,16 +31,17 @@ class Bus:
         # Weak: a subscription that its owner dropped must not collect events for ever.
         self._subscriptions: list[weakref.ref[Subscription]] = []
 
-    def emit(self, event: type[Event], path: str, incarnation: int, *fields: Any) -> None:
+    def emit(
+        self, event: type[Event], time: float, path: str, incarnation: int, *fields: Any
+    ) -> None:
         """Number the event, make it, and hand it to every subscriber. Never waits."""
-        self.seq += 1
-        if not self._subscriptions:
-            return
-        made = event(self.seq, self.now(), path, incarnation, *fields)
-        for reference in self._subscriptions:
-            subscription = reference()
-            if subscription is not None:
-                subscription.put(made)
+        self.seq = seq = self.seq + 1
+        if self._subscriptions:
+            made = event(seq, time, path, incarnation, *fields)
+            for reference in self._subscriptions:
+                subscription = reference()
+                if subscription is not None:
+                    subscription.put(made)
 
     def next_serial(self) -> int:
         """Return a number for a dynamic child, one that no child of the tree has had."""
@@ -95,11 +96,13 @@ class Subscription:
 
     def put(self, event: Event) -> None:
         """Take an event from the bus."""
-        if len(self._held) >= self.capacity:
-            self._held.popleft()
+        held = self._held
+        if len(held) >= self.capacity:
+            held.popleft()
             self._dropped += 1
-        self._held.append(event)
-        self._wake()
+        held.append(event)
+        if self._reader is not None:
+            self._wake()
 
     def end(self) -> None:
         """Take no more events; iteration stops after those held."""

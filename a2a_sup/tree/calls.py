@@ -1,4 +1,4 @@
-"""The calls into a supervisor: OTP's API, answered by the supervisor's own task, one at a time.
+"""The calls into a supervisor: OTP's API, answered by the supervisor, one at a time.
 
 The rows of the table in OTP's manual: what start, terminate, restart and delete answer for a
 child that is absent, running, down, or about to be restarted.

@@ -2,7 +2,7 @@
 
 As for everything of a child there are two parts. What happened is written at once, in the child's
 own task: ``ended``. What follows from an end that nobody asked for is decided when its turn has
-come, in the supervisor's task: ``_on_exit``.
+come: ``_on_exit``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Endings:
             self._start_failed(incarnation, reason, error)
         # Calls that came while it was stopped as unhealthy: after the decision about its end.
         for request in record.deferred:
-            self._mail.post(self._supervisor.take, request)
+            self._mail.add(self._supervisor.take, request)
         record.deferred = ()
         self._supervisor.look_at_needs(record)
         self._loop.settled(incarnation)
@@ -68,7 +68,7 @@ class Endings:
             self._roster.forget(record)
         for request in incarnation.stoppers:
             request.answer()
-        self._mail.post_first(self._supervisor.take, record.deferred)
+        self._mail.add_first(self._supervisor.take, record.deferred)
         record.deferred = ()
 
     def _ended_by_itself(
@@ -81,7 +81,7 @@ class Endings:
             state = State.FINISHED if reason.benign else State.FAILED
         incarnation.error = error
         self._roster.move(record, state, events.ChildEnded, reason)
-        self._mail.post(self._on_exit, incarnation)
+        self._mail.add(self._on_exit, incarnation)
 
     def _ignored(self, incarnation: Incarnation) -> None:
         record = incarnation.record
@@ -121,7 +121,7 @@ class Endings:
             for member in rest:
                 if member.awaits_restart:  # whose end began this, and whose turn did not come
                     self._stopper.stop_idle(member)
-            self._mail.post(self._restarter.retry, (record, failure, rest))
+            self._mail.add(self._restarter.retry, (record, failure, rest))
 
     def _on_exit(self, incarnation: Incarnation) -> None:
         record = incarnation.record

@@ -103,6 +103,18 @@ class Loop:
         self._fresh = incarnation
         self._fence_left = FENCE_TICKS
 
+    def go_on(self) -> None:
+        """Decide now about messages that were added, or wake the task to do it.
+
+        The last act of whoever added them, in a task of his own. Decisions never wait, so it is
+        the same where they are taken, and to wake the task is a round of Trio's scheduler: it is
+        woken only if it has more to do than to take messages.
+        """
+        while self.mail and self.mail.is_parked and self._plan is None and not self._is_fenced:
+            self.mail.handle_next()
+        if self.mail or self._plan is not None:
+            self.mail.wake()
+
     def settled(self, incarnation: Incarnation) -> None:
         """Take note that ``incarnation`` acknowledged or ended."""
         if self._plan is not None and self._plan.settled(incarnation):
@@ -139,11 +151,13 @@ class Loop:
             if alarm.deadline != self.mail.next_due:
                 alarm.deadline = self.mail.next_due
             await self.mail.park()
-        elif self._is_fenced():
+        elif self._is_fenced:
+            self._fence_left -= 1
             await trio.lowlevel.checkpoint()
         else:
             self.mail.handle_next()
 
+    @property
     def _is_fenced(self) -> bool:
         fresh = self._fresh
         if fresh is None:
@@ -152,5 +166,4 @@ class Loop:
         if settled or self._fence_left == 0:
             self._fresh = None
             return False
-        self._fence_left -= 1
         return True

@@ -33,14 +33,22 @@ class Mailbox:
         """Return whether there is a message to take."""
         return bool(self._inbox)
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether the task waits to be woken."""
+        return self._parked is not None
+
+    def add(self, handler: Handler, subject: Any) -> None:
+        """Put a message at the end."""
+        self._inbox.append((handler, subject))
+
+    def add_first(self, handler: Handler, subjects: Iterable[Any]) -> None:
+        """Put messages before all others, keeping their order."""
+        self._inbox.extendleft((handler, subject) for subject in reversed([*subjects]))
+
     def post(self, handler: Handler, subject: Any) -> None:
         """Put a message at the end, and wake the task."""
         self._inbox.append((handler, subject))
-        self.wake()
-
-    def post_first(self, handler: Handler, subjects: Iterable[Any]) -> None:
-        """Put messages before all others, keeping their order, and wake the task."""
-        self._inbox.extendleft((handler, subject) for subject in reversed([*subjects]))
         self.wake()
 
     def handle_next(self) -> None:

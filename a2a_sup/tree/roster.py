@@ -56,7 +56,7 @@ class Roster:
             self.waiting.added(record)
             record.last_waits_for = record.waits_for
         self.touch()
-        self._bus.emit(events.ChildAdded, record.path, 0, before)
+        self._bus.emit(events.ChildAdded, self.now(), record.path, 0, before)
         self._tell_who_waits(record)
         return record
 
@@ -74,14 +74,17 @@ class Roster:
             del self.records[record.name]
             self.waiting.removed(record)
             self.touch()
-            self._bus.emit(events.ChildRemoved, record.path, record.number)
+            self._bus.emit(events.ChildRemoved, self.now(), record.path, record.number)
             self._tell_who_waits(record)
 
     def move(self, record: Record, state: State, event: type[events.Event], *fields: Any) -> None:
         """Bring a child into ``state`` and say so with ``event``."""
         record.state = state
-        record.since = self.now()
-        self.note(record, event, *fields)
+        record.since = now = self.now()
+        record.touch()
+        self._bus.emit(event, now, record.path, record.number, *fields)
+        if not self.waiting.is_empty:
+            self._tell_who_waits(record)
 
     def note(self, record: Record, event: type[events.Event], *fields: Any) -> None:
         """Say with ``event`` that something about a child is new; its state is not."""
@@ -92,7 +95,7 @@ class Roster:
 
     def tell(self, record: Record, event: type[events.Event], *fields: Any) -> None:
         """Say with ``event`` what no picture shows."""
-        self._bus.emit(event, record.path, record.number, *fields)
+        self._bus.emit(event, self.now(), record.path, record.number, *fields)
 
     def _tell_who_waits(self, needed: Record) -> None:
         """Say which children wait for something else now, as ``needed`` is not as it was."""
@@ -105,7 +108,7 @@ class Roster:
     def announce(self, event: type[events.Event], *fields: Any) -> None:
         """Emit an event about the supervisor itself."""
         number = 1 if self.holder is None else self.holder.number
-        self._bus.emit(event, self.path, number, *fields)
+        self._bus.emit(event, self.now(), self.path, number, *fields)
 
     def touch(self) -> None:
         """Spoil the picture, and those of all supervisors above."""

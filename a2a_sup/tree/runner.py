@@ -135,7 +135,8 @@ class Incarnation:
         self._says_started = False
         self._says_ready: bool | None = None
         # With probes that ask for it, it is not ready until they say so.
-        self._probed_ready = False if record.spec.is_probed_for_readiness else None
+        probes = record.spec.probes
+        self._probed_ready = False if probes and record.spec.is_probed_for_readiness else None
         self._on_stop: Callable[[], object] | None = None
         self._stop_request: trio.Event | None = None
 
@@ -277,7 +278,8 @@ class Incarnation:
             return
         self.is_acknowledged = True
         if not self.is_asked:
-            self.scope.deadline = math.inf
+            if self.scope.deadline != math.inf:  # to set it costs more than to look
+                self.scope.deadline = math.inf
             self.owner.acknowledged(self)
 
     def _tell_readiness(self, *, was_ready: bool | None) -> None:

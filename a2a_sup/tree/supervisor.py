@@ -2,8 +2,10 @@
 
 Two kinds of code meet here. *Facts* (an incarnation acknowledged, or ended) are written to the
 child's record at once, in the child's own task, so that events are in the true order. *Decisions*
-are taken by the supervisor's task alone, one message at a time, and never wait: they change
-records, create incarnations, ask incarnations to stop, or lay down a plan for the loop to follow.
+are taken one message at a time and never wait: they change records, create incarnations, ask
+incarnations to stop, or lay down a plan for the loop to follow. They are the affair of the
+supervisor's task; while it sleeps with nothing else to do, whoever brings a message takes the
+decision about it in passing.
 
 The rules are those of OTP's supervisor (stdlib, ``supervisor.erl``); ``docs/concepts.md`` says
 what is added to them.
@@ -155,7 +157,8 @@ class Supervisor:
         if self.is_over:
             request.fail(SupervisorEnded(self.path, "the supervisor has ended"))
         else:
-            self.mail.post(self.take, request)
+            self.mail.add(self.take, request)
+            self.loop.go_on()
 
     def blocked_by(self) -> Iterable[Incarnation]:
         """Return those that must settle before any call can be answered."""
@@ -227,6 +230,7 @@ class Supervisor:
     def ended(self, incarnation: Incarnation, reason: Reason, error: Exception | None) -> None:
         """Take note of an end, of whatever kind."""
         self._endings.ended(incarnation, reason, error)
+        self.loop.go_on()
 
     def look_at_needs(self, record: Record) -> None:
         """Take note that something about a child is new that others may be waiting for."""

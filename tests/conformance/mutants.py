@@ -85,8 +85,8 @@ MUTANTS = [
     ),
     Mutant("elif is_boot and not record.is_isolated:", "elif False:"),
     Mutant(
-        "self._mail.post(self._restarter.retry, (record, failure, rest))",
-        "self._mail.post_first(self._restarter.retry, [(record, failure, rest)])",
+        "self._mail.add(self._restarter.retry, (record, failure, rest))",
+        "self._mail.add_first(self._restarter.retry, [(record, failure, rest)])",
     ),
     Mutant("self._stopper.stop_idle(member)", "pass"),
     Mutant(
@@ -114,12 +114,12 @@ MUTANTS = [
         "            self._loop.request_stop()\n        if False:",
     ),
     Mutant(
-        "self._mail.post(self._on_exit, incarnation)",
+        "self._mail.add(self._on_exit, incarnation)",
         "self._on_exit(incarnation)",
     ),
     Mutant(
-        "self._mail.post(self._on_exit, incarnation)",
-        "self._mail.post_first(self._on_exit, [incarnation])",
+        "self._mail.add(self._on_exit, incarnation)",
+        "self._mail.add_first(self._on_exit, [incarnation])",
     ),
     # --- restarts
     Mutant(
@@ -202,6 +202,17 @@ MUTANTS = [
         "if record.current is not None:",
     ),
     Mutant("FENCE_TICKS = 2", "FENCE_TICKS = 0"),
+    Mutant("self._plan is None and not self._is_fenced:", "self._plan is None:"),
+    Mutant("self.mail.is_parked and self._plan is None and", "self.mail.is_parked and"),
+    Mutant("while self.mail and self.mail.is_parked and", "while self.mail and"),
+    Mutant(
+        "        if self.mail or self._plan is not None:\n            self.mail.wake()",
+        "        if self.mail:\n            self.mail.wake()",
+    ),
+    Mutant(
+        "        if self.mail or self._plan is not None:\n            self.mail.wake()",
+        "        if self._plan is not None:\n            self.mail.wake()",
+    ),
     Mutant(
         "elif not self.mail or (plan is not None and plan.is_exclusive):",
         "elif not self.mail:",

@@ -209,8 +209,9 @@ def test_open_tree_cancelled_at_any_step() -> None:
 # --- cancelling one call -----------------------------------------------------------------------
 
 
-async def start_one(world: World, tree: TreeHandle) -> None:
-    await tree.start_child("", ScriptedChild("extra", start_delay=1).spec())
+async def start_some(world: World, tree: TreeHandle) -> None:
+    for number in range(3):
+        await tree.start_child("", ScriptedChild(f"extra{number}", start_delay=1).spec())
 
 
 async def terminate_one(world: World, tree: TreeHandle) -> None:
@@ -233,7 +234,7 @@ async def count(world: World, tree: TreeHandle) -> None:
 
 @pytest.mark.parametrize("make", [a_nested_tree, a_group])
 @pytest.mark.parametrize(
-    "script", [start_one, terminate_one, terminate_a_supervisor, restart_one, count]
+    "script", [start_some, terminate_one, terminate_a_supervisor, restart_one, count]
 )
 def test_a_call_cancelled_at_any_step(
     make: Callable[[World], ChildSpec], script: Scenario, new_story: Any

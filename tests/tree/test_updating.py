@@ -300,6 +300,7 @@ async def test_two_snapshots_of_one_revision_have_one_name() -> None:
         await trio.lowlevel.checkpoint()
         for number in range(20):
             await tree.update_root(supervisor(f"app {number}", []))
+            await trio.lowlevel.checkpoint()  # for the watcher to look at each
     assert len(names) >= 20
     assert all(len(found) == 1 for found in names.values())
 
