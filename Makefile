@@ -58,7 +58,7 @@ image-test: venv $(GATES)/.installed ## build the Dockerfile and run the image a
 manifests-test: venv $(GATES)/.installed ## build and check what is in k8s/, and the alerts
 	$(BIN)/pytest tests/k8s --override-ini 'python_files=gate_*.py' $(ARGS)
 
-bench: venv ## measure everything, peers too, for half an hour; ONLY="restart peers" some of it
+bench: venv ## measure everything, peers too, for an hour; ONLY="restart start" some of it
 	$(BIN)/python -m bench $(ONLY)
 
 soak: venv ## let everything go wrong at random for MINUTES=20: does anything leak or break?

@@ -1,54 +1,81 @@
-"""The table that a run prints, and the same as JSON."""
+"""The tables of a run: printed as they are found, and kept as JSON."""
 
 from __future__ import annotations
 
 import json
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from bench.measure import EXPONENT, Kind, Row, Table
+
 RESULTS = Path(__file__).parents[1] / "build" / "bench.json"
 
-_rows: list[dict[str, Any]] = []
+
+def show(table: Table) -> None:
+    """Print one table."""
+    aims = "".join(f"; {aim}" for aim in table.aims)
+    print(f"\n  {table.what}, {table.unit}{aims}" if table.unit != EXPONENT else _grown(table))
+    for row in table.rows:
+        print(f"    {_line(row, table.unit)}")
+    for aim in table.missed:
+        print(f"    MISSED: {aim}")
+    if table.behind:
+        print(f"    behind: {', '.join(table.behind)}")
+    print(end="", flush=True)
 
 
-def head(text: str) -> None:
-    """Print the heading of some rows."""
-    print(f"\n{text}", flush=True)
+def _grown(table: Table) -> str:
+    return f"\n  {table.what}; {table.aims[0]}"
 
 
-def row(what: str, ours: str, floor: str = "", ratio: str = "", bound: str = "") -> None:
-    """Print one line: a figure of ours beside its floor, their ratio, and the aim."""
-    print(f"{what:<52} {ours:>12} {floor:>12} {ratio:>8}   {bound}", flush=True)
-    _rows.append({"what": what, "ours": ours, "floor": floor, "ratio": ratio, "aim": bound})
+def _line(row: Row, unit: str) -> str:
+    name = row.who if row.kind is not Kind.FLOOR else f"{row.who} (floor)"
+    if not row.values:
+        return f"{name:<28} not measured: {row.failed}"
+    if unit == EXPONENT:
+        return f"{name:<28} {row.median:10.2f}"
+    ratio = "" if row.ratio is None else f"{row.ratio:8.2f} x"
+    low, high = number(min(row.values)), number(max(row.values))
+    return f"{name:<28} {number(row.median):>10} {low:>10} .. {high:<10} {ratio}"
 
 
-def compare(what: str, unit: str, found: dict[str, Sequence[float] | str]) -> None:
-    """Print one line for each of several programs that did the same; the first one is ours.
-
-    ``found`` has the repeats of each, or why it was not measured. The ratio is theirs to ours:
-    above 1 they took more.
-    """
-    print(f"\n{what}, {unit}", flush=True)
-    ours = next(iter(found.values()))
-    base = None if isinstance(ours, str) else statistics.median(ours)
-    for name, values in found.items():
-        entry: dict[str, Any] = {"what": what, "unit": unit, "who": name}
-        if isinstance(values, str):
-            print(f"  {name:<14} not measured: {values}", flush=True)
-            entry["not_measured"] = values
-        else:
-            middle, low, high = statistics.median(values), min(values), max(values)
-            ratio = "" if not base else f"{middle / base:8.2f} x"
-            print(f"  {name:<14} {middle:12.3f} {low:12.3f} .. {high:<12.3f} {ratio}", flush=True)
-            entry |= {"median": middle, "low": low, "high": high, "repeats": list(values)}
-        _rows.append(entry)
+def number(value: float) -> str:
+    """Return ``value`` with three digits, as people write it."""
+    if value == 0:
+        return "0"
+    for digits, least in ((0, 100), (1, 10), (2, 1), (3, 0.1)):
+        if abs(value) >= least:
+            return f"{value:,.{digits}f}"
+    return f"{value:.2g}"
 
 
-def write(about: dict[str, Any]) -> Path:
-    """Write all rows of this run as JSON; return where."""
+def summary(tables: Sequence[Table]) -> list[str]:
+    """Return what to say at the end: where we are behind whom and why, and what was aimed at."""
+    reasons: dict[str, list[str]] = {}
+    for table in tables:
+        for who, why in table.behind.items():
+            reasons.setdefault(why or UNEXPLAINED, []).append(f"{who}: {table.what}")
+    lines = []
+    for why, places in reasons.items():
+        lines += ["", f"Behind, because {why}:", *(f"  {place}" for place in places)]
+    missed = [f"  {t.what}, {t.unit}: {aim}" for t in tables for aim in t.missed]
+    return [*lines, "", "Aims missed:", *missed] if missed else lines
+
+
+UNEXPLAINED = "of what nobody has explained yet"
+
+
+def is_explained(tables: Sequence[Table]) -> bool:
+    """Return whether there is a reason for every place where we are behind a peer."""
+    return all(all(table.behind.values()) for table in tables)
+
+
+def write(about: Mapping[str, Any], tables: Sequence[Table]) -> Path:
+    """Write all tables of a run as JSON; return where."""
     RESULTS.parent.mkdir(exist_ok=True)
-    text = json.dumps({**about, "rows": _rows}, indent=1) + "\n"
-    RESULTS.write_text(text, encoding="utf-8")
+    found = {"about": dict(about), "tables": [attrs.asdict(table) for table in tables]}
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return RESULTS

@@ -1,4 +1,4 @@
-"""The peers themselves, installed into ``build/peers``, but for Debian's runit and s6.
+"""The peers themselves, installed into ``build/peers``, but for Debian's runit, s6 and Erlang.
 
 From the Python index: supervisor, circus, triotp. From npm: pm2, ws. Debian's packages have their
 paths built in, so they are installed as such, if this is root; they start no service. A peer that
@@ -16,15 +16,13 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-HOME = Path(__file__).parents[2] / "build" / "peers"
+from bench.measure import NotMeasured
+
+HOME = Path(__file__).parents[1] / "build" / "peers"
 PYTHON_PEERS = ("supervisor==4.3.0", "circus==0.19.0", "setuptools<81")
 TRIOTP = ("triotp==0.3.1",)
 NODE_PEERS = ("pm2@7.0.4", "ws@8")
-DEBIAN_PEERS = {"runsvdir": "runit", "s6-svscan": "s6"}
-
-
-class NotMeasured(Exception):
-    """A peer is not here and cannot be had, or does not start; the message says why."""
+DEBIAN_PEERS = {"runsvdir": "runit", "s6-svscan": "s6", "erlc": "erlang-base"}
 
 
 def _run(words: Sequence[str | Path], cwd: Path | None = None) -> None:
@@ -78,10 +76,44 @@ def node_peers() -> Path:
     return home / "node_modules"
 
 
+@cache
 def debian_peer(program: str) -> Path:
-    """Return the path of ``runsvdir`` or ``s6-svscan``."""
+    """Return the path of a program of one of DEBIAN_PEERS."""
     if shutil.which(program) is None:
+        package = DEBIAN_PEERS[program]
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise NotMeasured(f"Debian's package {DEBIAN_PEERS[program]} is not installed")
-        _run(["apt-get", "install", "-y", "--no-install-recommends", DEBIAN_PEERS[program]])
-    return Path(shutil.which(program) or program)
+            raise NotMeasured(f"Debian's package {package} is not installed")
+        _run(["apt-get", "update", "--quiet"])
+        _run(["apt-get", "install", "--yes", "--no-install-recommends", package])
+    found = shutil.which(program)
+    if found is None:
+        raise NotMeasured(f"Debian's package {DEBIAN_PEERS[program]} has no {program}")
+    return Path(found)
+
+
+def erlang() -> None:
+    """See to it that ``erl`` and ``erlc`` are here."""
+    debian_peer("erlc")
+
+
+def versions() -> dict[str, str]:
+    """Return what the peers are that are here, by name; for those of indexes as pinned above."""
+    found = dict(package.split("==") for package in (*PYTHON_PEERS[:2], *TRIOTP))
+    found |= dict(package.rsplit("@", 1) for package in NODE_PEERS)
+    for name, words in _TOLD_BY.items():
+        with suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30)
+            found[name] = done.stdout.strip()
+    return found
+
+
+_TOLD_BY = {
+    "node": ["node", "--version"],
+    "Erlang/OTP": [
+        *("erl", "-noinput", "-eval"),
+        "io:put_chars(erlang:system_info(otp_release)), halt().",
+    ],
+    "runit": ["dpkg-query", "--show", "--showformat", "${Version}", "runit"],
+    "s6": ["dpkg-query", "--show", "--showformat", "${Version}", "s6"],
+}
+"""Commands that print a version."""

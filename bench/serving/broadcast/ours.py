@@ -7,7 +7,6 @@ CPU time of a turn: the second is less where others had the processor meanwhile.
 from __future__ import annotations
 
 import os
-import time
 
 import trio
 
@@ -15,31 +14,11 @@ from a2a_sup import open_tree, supervisor, task
 from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.listen import Address, Door
 from a2a_sup.serve.publisher import Limits, Publisher
-from bench.metrics import Holds
+from bench.serving.turns import Turns
 
 NEVER = 1e6
 QUIET = Limits(clients=10_000, stall=NEVER, ping_interval=NEVER, metrics_interval=NEVER)
 """Nothing but what is asked for; nobody is cut."""
-
-
-class Turns(Holds):
-    """Notes the most CPU time of a turn, too."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        super().__init__()
-        self.most = 0.0
-        self._worked = time.thread_time()
-
-    def after_io_wait(self, timeout: float) -> None:
-        """Begin a turn."""
-        self._worked = time.thread_time()
-        super().after_io_wait(timeout)
-
-    def before_io_wait(self, timeout: float) -> None:
-        """End a turn."""
-        super().before_io_wait(timeout)
-        self.most = max(self.most, time.thread_time() - self._worked)
 
 
 async def main() -> None:
@@ -59,7 +38,7 @@ async def main() -> None:
             async for line in lines:
                 if line == b"held\n":
                     print(turns.longest, turns.most, flush=True)
-                    turns.longest = turns.most = 0.0
+                    turns.reset()
                     continue
                 number += 1
                 registry.update("a", {"name": f"{number:06}", "config": {"text": "x" * 5_000}})

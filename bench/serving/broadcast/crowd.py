@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.peers.install import node_peers
+from bench.install import node_peers
 
 HERE = Path(__file__).parent
 PATIENCE = 30.0
@@ -35,7 +35,7 @@ def _command(name: str) -> tuple[Sequence[str | Path], Mapping[str, str]]:
         return ["node", HERE / "peer.cjs"], {"NODE_PATH": str(node_peers())}
     if name == PYTHON:
         return [sys.executable, HERE / "peer.py"], {}
-    return [sys.executable, "-m", "bench.broadcast.ours"], {}
+    return [sys.executable, "-m", "bench.serving.broadcast.ours"], {}
 
 
 def allow_files(count: int) -> None:

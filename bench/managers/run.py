@@ -1,0 +1,218 @@
+"""One manager that runs commands which make themselves known; nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import attrs
+
+from bench.managers.beacon import PATIENCE, Beacon
+from bench.managers.who import Commands, Launch, Manager, Words
+from bench.measure import NotMeasured
+
+FOREVER = "exec sleep"
+
+
+@attrs.frozen
+class Process:
+    """A process in ``/proc``, and its parent."""
+
+    pid: int
+    parent: int
+    words: tuple[bytes, ...]
+
+
+def processes() -> Iterator[Process]:
+    """Yield every process that is no zombie."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = Path(entry.path, "stat").read_bytes().rsplit(b") ", 1)[1].split()
+                if fields[0] != b"Z":
+                    words = tuple(Path(entry.path, "cmdline").read_bytes().split(b"\0"))
+                    yield Process(int(entry.name), int(fields[1]), words)
+
+
+class Run:
+    """A manager that runs commands.
+
+    Attributes:
+        beacon: what the commands tell their starts through.
+        mark: the last argument of all commands: no other process has it.
+        began: when the manager was launched, on the clock of ``time.perf_counter``.
+        manager: the manager's process.
+        launch: how it was launched.
+    """
+
+    def __init__(self, manager: Manager, directory: Path, commands: MakeCommands) -> None:
+        """Start it. Raises NotMeasured if it is not here."""
+        self.beacon = Beacon(directory / "beacon")
+        self.mark = str(random.randrange(10**8, 10**9))
+        self._prepare = manager.prepare
+        self._directory = directory
+        self.launch = manager.prepare(directory, commands(self))
+        self._helpers: set[int] = set()
+        self.began = time.perf_counter()
+        self.manager = self._start(self.launch)
+
+    def _start(self, launch: Launch) -> subprocess.Popen[bytes]:
+        with (self._directory / "told").open("wb") as told:
+            return subprocess.Popen(
+                list(map(str, launch.words)),
+                cwd=self._directory,
+                env=self._environ(),
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _environ(self) -> dict[str, str]:
+        return {**os.environ, **self.launch.env}
+
+    def sleeper(self, seconds_more: int = 0) -> list[str]:
+        """Return a command that tells its start and does nothing; another number, another one."""
+        return self.beacon.command(f"{FOREVER} {self.mark}.{seconds_more}")
+
+    def since_launch(self) -> float:
+        """Return seconds."""
+        return time.perf_counter() - self.began
+
+    def starts(self, count: int, what: str) -> list[int]:
+        """Wait for so many starts; return the processes. Raises NotMeasured."""
+        try:
+            return self.beacon.starts(count, what)
+        except NotMeasured as exc:
+            raise NotMeasured(f"{exc}: {self._told()}") from None
+
+    def _told(self) -> str:
+        return (self._directory / "told").read_text(errors="replace").strip()[-300:]
+
+    def change(self, commands: Commands) -> None:
+        """Write a changed configuration and have it applied. Returns when the manager says so."""
+        launch = self._prepare(self._directory, commands)
+        if launch.reload is None:
+            raise NotMeasured("it has no reload: what is changed is restarted by hand")
+        self.call(launch.reload)
+
+    def call(self, words: Words) -> str:
+        """Run a command of the manager's; return what it printed."""
+        done = subprocess.run(
+            list(map(str, words)),
+            cwd=self._directory,
+            env=self._environ(),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        return done.stdout
+
+    def asking(self, times: int) -> Sequence[float]:
+        """Ask it what runs, so many times; return the seconds of each answer."""
+        answers = [*map(float, self.call([*self.launch.ask, str(times)]).split())]
+        if len(answers) < times:
+            raise NotMeasured(f"it gave {len(answers)} of {times} answers")
+        return answers
+
+    def output_bytes(self) -> int:
+        """Return how much of the commands' output is in files."""
+        return sum(path.stat().st_size for path in self._directory.glob(self.launch.output))
+
+    # --- the manager's own processes ------------------------------------------------------------
+
+    def own(self) -> list[int]:
+        """Return the manager and its helpers: all below it but for what carries the mark."""
+        everything = list(processes())
+        found = {self.manager.pid}
+        for _ in range(3):
+            found |= {each.pid for each in everything if each.parent in found}
+        return [each.pid for each in everything if each.pid in found and not self._is_marked(each)]
+
+    def _is_marked(self, process: Process) -> bool:
+        return any(self.mark.encode() in word for word in process.words)
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that the manager and its helpers used so far."""
+        return sum(_ran(pid) for pid in self.own()) / 1e9
+
+    def memory_mb(self) -> float:
+        """Return the memory of the manager and its helpers; shared pages are shared out."""
+        total = 0
+        for pid in self.own():
+            with suppress(OSError):
+                text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+                total += sum(int(line.split()[1]) for line in text.splitlines() if "Pss:" in line)
+        return total / 1e3
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """Kill the manager alone, as a crash of it would."""
+        self._note_helpers()
+        _kill(self.manager.pid)
+
+    def stop(self) -> None:
+        """Ask the manager to end with all it runs."""
+        self._note_helpers()
+        self.manager.send_signal(self.launch.stop)
+
+    def wait(self) -> None:
+        """Wait until the manager itself has ended. Raises TimeoutExpired."""
+        self.manager.wait(PATIENCE)
+
+    def _note_helpers(self) -> None:
+        self._helpers.update(pid for pid in self.own() if pid != self.manager.pid)
+
+    def clear(self) -> None:
+        """Kill what is left, by number: helpers first, which start anew what they keep."""
+        self._note_helpers()
+        self.manager.kill()
+        self.manager.wait()
+        for pid in self._helpers:
+            _kill(pid)
+        while marked := [each.pid for each in processes() if self._is_marked(each)]:
+            for pid in marked:
+                _kill(pid)
+            time.sleep(0.01)
+
+
+MakeCommands = Callable[[Run], Commands]
+
+
+def _ran(pid: int) -> int:
+    """Return the nanoseconds that a process has run, all its threads."""
+    total = 0
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            total += int((thread / "schedstat").read_text(encoding="ascii").split()[0])
+    return total
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def running(manager: Manager, commands: MakeCommands) -> Iterator[Run]:
+    """Run commands under a manager for the length of the block; leave nothing behind."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        run = Run(manager, Path(directory), commands)
+        with run.beacon:
+            try:
+                yield run
+            finally:
+                run.clear()
+
+
+def sleepers(count: int) -> MakeCommands:
+    """Return ``count`` commands that do nothing."""
+    return lambda run: [run.sleeper()] * count

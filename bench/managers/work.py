@@ -1,0 +1,235 @@
+"""The work: what each manager takes to start, replace, hold, stop and change processes."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from bench.managers.run import Run, processes, running, sleepers
+from bench.managers.who import PRINTS, Commands, Manager
+from bench.measure import NotMeasured
+
+Found = Mapping[str, float]
+SETTLED = 1.5
+"""Seconds after which every manager counts a process as started."""
+
+
+def start_and_stop(manager: Manager, count: int) -> Found:
+    """Return seconds from the launch until ``count`` processes run, and those of a stop.
+
+    The stop is from its signal until all of them and the manager are gone.
+    """
+    with running(manager, sleepers(count)) as run:
+        run.starts(count, "up")
+        up = run.since_launch()
+        time.sleep(SETTLED)
+        begin = time.perf_counter()
+        run.stop()
+        stopped = math.nan
+        with suppress(NotMeasured, subprocess.TimeoutExpired):
+            run.beacon.ended("stopped")
+            run.wait()
+            stopped = time.perf_counter() - begin
+    return {"up": up, "stopped": stopped}
+
+
+def replaced(manager: Manager, times: int) -> Found:
+    """Return the median and the longest of milliseconds from kill -9 to the replacement."""
+    taken = []
+    with running(manager, sleepers(10)) as run:
+        pids = run.starts(10, "up")
+        time.sleep(SETTLED)
+        for _ in range(times):
+            victim = random.choice(pids)
+            begin = time.perf_counter()
+            os.kill(victim, signal.SIGKILL)
+            [again] = run.starts(1, "replaced")
+            taken.append((time.perf_counter() - begin) * 1e3)
+            pids = [pid for pid in pids if pid != victim] + [again]
+            time.sleep(1.1)  # peers count a process as started after a second
+    return {"median": statistics.median(taken), "longest": max(taken)}
+
+
+def idle(manager: Manager, count: int) -> Found:
+    """Return the permille of a core and the MB that the manager takes with idle processes."""
+    with running(manager, sleepers(count)) as run:
+        run.starts(count, "up")
+        time.sleep(5)
+        begin, used = time.perf_counter(), run.cpu()
+        time.sleep(20)
+        share = (run.cpu() - used) / (time.perf_counter() - begin)
+        return {"permille": share * 1e3, "mb": run.memory_mb()}
+
+
+def storm(manager: Manager, count: int) -> Found:
+    """Return what the manager takes while so many processes exit at once, again and again.
+
+    In milliseconds: the CPU of each start, the manager's own; from a start of one to its next;
+    and until it has answered what runs: the median, and the 95th percentile.
+    """
+
+    def commands(run: Run) -> Commands:
+        return [run.beacon.command(f": {run.mark}; exit 1")] * count
+
+    with running(manager, commands) as run:
+        run.starts(count, "up")
+        time.sleep(2)
+        run.beacon.drain()
+        begin, used = time.perf_counter(), run.cpu()
+        time.sleep(10)
+        used = run.cpu() - used
+        starts = run.beacon.drain()
+        seconds = time.perf_counter() - begin
+        if not starts:
+            raise NotMeasured("it starts nothing any more")
+        found = {"cpu": used / starts * 1e3, "pause": count * seconds / starts * 1e3}
+        if not run.launch.ask:
+            return found
+        answers = sorted(run.asking(40))
+        late = answers[len(answers) * 95 // 100]
+        return {**found, "answer": statistics.median(answers) * 1e3, "late": late * 1e3}
+
+
+def lines(manager: Manager, count: int) -> Found:
+    """Return seconds until so many lines of 100 bytes from one process are in files."""
+    per_write = 500
+    writer = (
+        f"import os; open({{go!r}}).read(); block = b'{'x' * 99}\\n' * {per_write}; "
+        f"[os.write(1, block) for _ in range({count // per_write})]; "
+        "import time; time.sleep(1000)"
+    )
+
+    def commands(run: Run) -> Commands:
+        go = str(run.beacon.path.with_name("go"))
+        os.mkfifo(go)
+        start = run.beacon.command('exec "$0" -S -c "$1"')
+        return [[*start, sys.executable, writer.format(go=go), PRINTS, run.mark]]
+
+    expected = count * 100
+    with running(manager, commands) as run:
+        run.starts(1, "up")
+        time.sleep(SETTLED)
+        begin, used = time.perf_counter(), run.cpu()
+        with run.beacon.path.with_name("go").open("w"):
+            pass
+        seen = 0
+        while (there := run.output_bytes()) < expected:
+            if time.perf_counter() - begin > 30:
+                raise NotMeasured(f"{there:,} of {expected:,} bytes after 30 s")
+            seen = there
+            time.sleep(0.002)
+        taken = time.perf_counter() - begin
+        cpu = run.cpu() - used
+    assert seen <= expected  # noqa: S101 - nothing is written twice
+    return {"seconds": taken, "cpu": cpu}
+
+
+def changed(manager: Manager, count: int) -> Found:
+    """Return seconds until one changed command of ``count`` runs, and how many were started."""
+    with running(manager, sleepers(count)) as run:
+        run.starts(count, "up")
+        time.sleep(SETTLED)
+        begin = time.perf_counter()
+        run.change([*sleepers(count - 1)(run), run.sleeper(1)])
+        started = run.starts(1, "replaced")
+        taken = time.perf_counter() - begin
+        time.sleep(SETTLED)
+        return {"seconds": taken, "started": len(started) + run.beacon.drain()}
+
+
+def shown(manager: Manager, count: int) -> Found:
+    """Return seconds until the manager's own command has shown ``count`` processes."""
+    with running(manager, sleepers(count)) as run:
+        if not run.launch.status:
+            raise NotMeasured("it shows nothing")
+        run.starts(count, "up")
+        time.sleep(SETTLED)
+        run.call(run.launch.status)  # the first time is no one's habit
+        taken = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            run.call(run.launch.status)
+            taken.append(time.perf_counter() - begin)
+        return {"seconds": statistics.median(taken)}
+
+
+# --- what is left behind ------------------------------------------------------------------------
+
+HIDERS = {
+    "plain": "sleep {left} & ",
+    "session": "setsid sleep {left} & ",
+    "daemon": "setsid sh -c 'sleep {left} & exit'; ",
+}
+"""Commands that leave a process beside themselves, by how well it hides."""
+
+
+def left_after_stop(manager: Manager, how: str) -> int:
+    """Return how many processes of that kind outlive the manager's own stop."""
+
+    def stop(run: Run) -> None:
+        run.stop()
+        with suppress(subprocess.TimeoutExpired):
+            run.wait()
+
+    return _left(manager, how, stop)
+
+
+def left_after_kill(manager: Manager, how: str) -> int:
+    """Return how many outlive kill -9 of the manager."""
+    return _left(manager, how, Run.kill)
+
+
+def left_after_crash(manager: Manager, how: str) -> int:
+    """Return how many outlive a crash of their command, beside those of its replacement."""
+    return _left(manager, how, _crash) - 1
+
+
+def _crash(run: Run) -> None:
+    [leader] = [pid for pid, is_left in _marked(run).items() if not is_left]
+    os.kill(leader, signal.SIGKILL)
+    run.starts(1, "replaced")
+
+
+def _left(manager: Manager, how: str, end: object) -> int:
+    def commands(run: Run) -> Commands:
+        aside = HIDERS[how].format(left=f"{run.mark}.7")
+        return [run.beacon.command(f"{aside}exec sleep {run.mark}.8")]
+
+    with running(manager, commands) as run:
+        run.starts(1, "up")
+        time.sleep(SETTLED)
+        end(run)  # type: ignore[operator]
+        time.sleep(2)
+        return sum(_marked(run).values())
+
+
+def _marked(run: Run) -> dict[int, bool]:
+    """Return the processes of a run: whether each is one that was left beside its command."""
+    found = {}
+    for each in processes():
+        if each.words[0].endswith(b"sleep") and each.words[1].startswith(run.mark.encode()):
+            found[each.pid] = each.words[1].endswith(b".7")
+    return found
+
+
+def left_behind(manager: Manager, _: int) -> Found:
+    """Return how many of three processes outlive what should end them.
+
+    One is plain, one in a session of its own, one a daemon.
+    """
+    return {
+        ending: sum(left(manager, how) for how in HIDERS)
+        for ending, left in (
+            ("stop", left_after_stop),
+            ("crash", left_after_crash),
+            ("kill", left_after_kill),
+        )
+    }

@@ -1,1 +1,0 @@
-"""Other process managers and supervisors, doing the same work on the same machine."""

@@ -1,0 +1,1 @@
+"""What is served: the dashboard, metrics, health checks."""

@@ -1,0 +1,1 @@
+"""Supervision trees: this one, triotp's, OTP's, and none."""
