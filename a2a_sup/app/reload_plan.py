@@ -7,12 +7,13 @@ everything else is changed under the running process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from a2a_sup.app.settings import ChildConfig, Config, McpConfig, SupervisorConfig
+from a2a_sup.model.needs import in_order
 from a2a_sup.model.strategy import Strategy
 
 Act: TypeAlias = Literal["update", "remove", "restart", "add"]
@@ -118,6 +119,12 @@ def path_of(parent: str, name: str) -> str:
     return f"{parent}/{name}" if parent else name
 
 
+def needed_first(family: SupervisorConfig) -> list[ChildConfig]:
+    """Return the children so that each comes after those it needs; without needs in their order."""
+    children = {child.name: child for child in family.children}
+    return [children[name] for name in in_order({n: child.after for n, child in children.items()})]
+
+
 # --- the steps -----------------------------------------------------------------------------------
 
 
@@ -130,13 +137,13 @@ def _family_steps(
     if keys:
         yield Step(path, "update", tuple(keys))
     names = {child.name for child in new.children}
-    for child in reversed(old.children):
+    for child in reversed(needed_first(old)):
         if child.name not in names:
             gone = path_of(path, child.name)
             yield Step(gone, "remove", (skipped[gone],) if gone in skipped else ())
     before = {child.name: child for child in old.children}
     along = _restarted_along(before, new)
-    for child in new.children:
+    for child in needed_first(new):
         place = path_of(path, child.name)
         if child.name not in before:
             yield Step(place, "add")
@@ -267,5 +274,14 @@ def _mixed(
             children.append(_mixed(place, was, child, done))
         elif was is not None:
             children.append(was if act is None else child)
-    kept = [child for name, child in before.items() if path_of(path, name) not in done]
-    return attrs.evolve(new if path in done else old, children=(*children, *kept))
+    children += [child for name, child in before.items() if path_of(path, name) not in done]
+    family = new if path in done else old
+    names = frozenset() if family.strategy.grouped else {child.name for child in children}
+    return attrs.evolve(family, children=tuple(_needing_only(names, each) for each in children))
+
+
+def _needing_only(names: Set[str], child: ChildConfig) -> ChildConfig:
+    """Return a child that needs no siblings but these: others are gone, or did not come."""
+    if child.after.keys() <= names:
+        return child
+    return attrs.evolve(child, after={n: need for n, need in child.after.items() if n in names})

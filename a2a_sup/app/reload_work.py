@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import attrs
 
-from a2a_sup.app.reload_plan import Plan, Step, needs_restart, path_of
+from a2a_sup.app.reload_plan import Plan, Step, needed_first, needs_restart, path_of
 from a2a_sup.app.settings import SupervisorConfig
 from a2a_sup.errors import (
     A2ASupError,
@@ -16,7 +16,7 @@ from a2a_sup.errors import (
     ChildRestarting,
     ChildRunning,
 )
-from a2a_sup.model.spec import ChildSpec
+from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.model.states import State
 from a2a_sup.tree.handle import TreeHandle
 
@@ -60,6 +60,8 @@ class Work:
         self._new = new
         # What was stopped and is to be started again, the last one first, and its place.
         self._stopped: dict[str, tuple[str, ...]] = {}
+        # Who restarts, and needs another who does.
+        self._waiting: set[str] = set()
 
     async def family(self, path: str, old: SupervisorConfig, new: SupervisorConfig) -> None:
         """Bring a supervisor and all below it from ``old`` to ``new``."""
@@ -72,8 +74,9 @@ class Work:
             self.done.append(step)
         names = tuple(child.name for child in new.children)
         before = {child.name: child for child in old.children}
+        self._waiting.update(self._needy(path, old, new))
         await self._make_room(path, old, grouped=new.strategy.grouped)
-        for child in new.children:
+        for child in needed_first(new):
             place = path_of(path, child.name)
             step, was = self._steps.get(place), before.get(child.name)
             if (
@@ -88,16 +91,37 @@ class Work:
                 self.done.append(step)
 
     async def _make_room(self, path: str, old: SupervisorConfig, *, grouped: bool) -> None:
-        """Remove what goes; under a group strategy also stop first what restarts, last first."""
+        """Remove what goes, and stop what is not only to be down for its own restart, last first.
+
+        That is who needs another that restarts, and under a group strategy everybody who restarts.
+        """
         names = tuple(child.name for child in old.children)
-        for child in reversed(old.children):
+        for child in reversed(needed_first(old)):
             place = path_of(path, child.name)
             step = self._steps.get(place)
             if step is not None and step.act == "remove":
                 await self._try(step, self._remove(place))
                 self.done.append(step)
-            elif step is not None and step.act == "restart" and grouped:
+            elif step is not None and step.act == "restart" and (grouped or place in self._waiting):
                 await self._try(step, self._stop(place, names))
+
+    def _needy(self, path: str, old: SupervisorConfig, new: SupervisorConfig) -> Iterator[str]:
+        """Yield who restarts and needs, or needed, another that this reload brings back."""
+        before = {child.name: child.after for child in old.children}
+        back = {child.name for child in new.children if self._is_back(path_of(path, child.name))}
+        for child in new.children:
+            place = path_of(path, child.name)
+            step = self._steps.get(place)
+            if step is None or step.act != "restart":
+                continue
+            if not back.isdisjoint({*child.after, *before[child.name]}):
+                yield place
+
+    def _is_back(self, path: str) -> bool:
+        """Return whether this reload starts a child. Who was stopped, or waits, is left at that."""
+        step, shown = self._steps.get(path), self._tree.child(path)
+        is_down = shown is not None and shown.state in (State.STOPPED, State.PENDING)
+        return step is not None and step.act in ("add", "restart") and not is_down
 
     async def _try(self, step: Step, doing: Awaitable[None]) -> None:
         try:
@@ -142,6 +166,8 @@ class Work:
         if self._tree.child(path) is None:  # temporary: forgotten when it was stopped
             await self._start(path, spec, names)
         elif self._was_stopped(path):
+            if spec.after:
+                await self._tree.update_child(path, spec)  # it was stopped without its needs
             await self._start_again(path)
         else:
             await self._tree.update_child(path, spec)
@@ -151,10 +177,12 @@ class Work:
 
     async def _stop(self, path: str, names: tuple[str, ...]) -> None:
         """Stop a child that is to be started again, unless it is down."""
-        shown, spec = self._tree.child(path), self._new[path]
+        shown = self._tree.child(path)
         if shown is None or shown.state in DOWN:
             return
         self._stopped[path] = names
+        # Others may still have needs that form a circle with its new ones.
+        spec = attrs.evolve(self._new[path], after={})
         # Before it is stopped: whoever may start it meanwhile starts the new one.
         can_be_updated = (shown.kind == "supervisor") is spec.is_supervisor
         if can_be_updated:
@@ -184,7 +212,7 @@ class Work:
     async def _start_again(self, path: str) -> None:
         # Already there: its group, or an operator, was faster.
         with suppress(ChildRunning, ChildRestarting):
-            await self._tree.restart_child(path)
+            await self._tree.restart_child(path, by_need=path in self._waiting)
 
     async def _put_back(self, path: str) -> None:
         """Let a child whose restart failed be what it was, and run if it did."""
@@ -197,7 +225,7 @@ class Work:
 
     async def _resume(self, path: str, names: tuple[str, ...] | None) -> None:
         """Give a child its old specification again; ``names``: start it, in its place there."""
-        spec = self._old[path]
+        spec = self._old_spec(path)
         # Events say what becomes of it; the outcome tells of the first trouble only.
         with suppress(A2ASupError):
             if self._tree.child(path) is not None:
@@ -206,6 +234,18 @@ class Work:
                     await self._start_again(path)
             elif names is not None:
                 await self._start(path, spec, names)
+
+    def _old_spec(self, path: str) -> ChildSpec:
+        """Return what a child was, without needs that its family as it is now has no room for."""
+        spec, parent = self._old[path], path.rpartition("/")[0]
+        family = self._new[parent].run
+        is_grouped = isinstance(family, SupervisorSpec) and family.strategy.grouped
+
+        def has_room(name: str) -> bool:
+            place = path_of(parent, name)
+            return not is_grouped and (place in self._new or self._tree.child(place) is not None)
+
+        return attrs.evolve(spec, after={n: need for n, need in spec.after.items() if has_room(n)})
 
     def _is_supervisor_up(self, path: str) -> bool:
         parent = path.rpartition("/")[0]
