@@ -87,7 +87,7 @@ class Reloader:
     """Brings one running tree from configuration to configuration.
 
     Attributes:
-        config: what the tree is now.
+        config: what the tree is now; its ``serve`` is that of the start, which is in force.
         spec: the specification of that.
     """
 
@@ -115,7 +115,7 @@ class Reloader:
         await self._news.wait()
 
     def _become(self, config: Config) -> None:
-        self.config = config
+        self.config = attrs.evolve(config, serve=self.config.serve)
         news, self._news = self._news, trio.Event()
         news.set()
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from a2a_sup.app.settings import ChildConfig, Config, McpConfig, SupervisorConfig
+from a2a_sup.app.settings import ChildConfig, Config, McpConfig, ServeConfig, SupervisorConfig
 from a2a_sup.model.needs import in_order
 from a2a_sup.model.strategy import Strategy
 
@@ -74,25 +74,31 @@ class Plan:
         steps: in the order in which they are done. A child that is added, removed or restarted
             stands for all below it.
         untouched: the paths of the children that nothing is done with.
+        next_start: the keys, as ``serve.ready``, that are read at the start of the program only,
+            and are not what they were then.
     """
 
     steps: tuple[Step, ...]
     untouched: tuple[str, ...]
+    next_start: tuple[str, ...] = ()
 
     def paths(self, act: Act) -> tuple[str, ...]:
         """Return the children that this is done with."""
         return tuple(step.path for step in self.steps if step.act == act)
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``{"steps": [{"child", "act", "why"}], "untouched": [path]}``."""
+        """Return ``{"steps": [{"child", "act", "why"}], "untouched", "next_start"}``: lists."""
         return {
             "steps": [step_to_json(step) for step in self.steps],
             "untouched": list(self.untouched),
+            "next_start": list(self.next_start),
         }
 
     def lines(self) -> list[str]:
         """Return the plan for people: a line for each step, and how many are left alone."""
         steps = [str(step) for step in self.steps] or ["nothing to do"]
+        if self.next_start:
+            steps.append(f"for the next start: {', '.join(self.next_start)}")
         return [*steps, f"{len(self.untouched)} untouched"]
 
 
@@ -105,13 +111,14 @@ def plan(old: Config, new: Config) -> Plan:
     """Return what brings a tree of ``old`` to ``new`` with the least disturbance."""
     reasons = {skipped.path: skipped.reason for skipped in new.skipped}
     steps = tuple(_family_steps("", old.root, new.root, reasons))
-    return Plan(steps, tuple(_untouched("", new.root, {step.path: step for step in steps})))
+    untouched = tuple(_untouched("", new.root, {step.path: step for step in steps}))
+    return Plan(steps, untouched, tuple(_for_next_start(old.serve, new.serve)))
 
 
 def partly(old: Config, new: Config, done: Iterable[Step]) -> Config:
     """Return what a tree is after only the steps ``done`` of the plan from old to new were done."""
     root = _mixed("", old.root, new.root, {step.path: step.act for step in done})
-    return Config(root, new.skipped, new.files)
+    return attrs.evolve(old, root=root, skipped=new.skipped, files=new.files)
 
 
 def path_of(parent: str, name: str) -> str:
@@ -208,6 +215,14 @@ def _untouched(path: str, family: SupervisorConfig, steps: Mapping[str, Step]) -
             yield place
         if isinstance(child, SupervisorConfig) and (step is None or step.act == "update"):
             yield from _untouched(place, child, steps)
+
+
+def _for_next_start(old: ServeConfig, new: ServeConfig) -> Iterator[str]:
+    for field in attrs.fields(ServeConfig):
+        if field.name != "agents" and getattr(old, field.name) != getattr(new, field.name):
+            yield f"serve.{field.name}"
+    before, after = ({agent.id: agent for agent in each.agents} for each in (old, new))
+    yield from _differences("agents", before, after)
 
 
 # --- what differs --------------------------------------------------------------------------------

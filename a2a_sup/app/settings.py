@@ -276,3 +276,8 @@ class Config:
     files: tuple[str, ...] = attrs.field(default=(), eq=False)
     serve: ServeConfig = ServeConfig()
     webhooks: tuple[Webhook, ...] = ()
+
+    def served_at(self, addresses: Mapping[str, Address | None]) -> Config:
+        """Return it with some addresses of ``serve``, by their keys, that are not the file's."""
+        given: dict[str, Any] = dict(addresses)
+        return attrs.evolve(self, serve=attrs.evolve(self.serve, **given))

@@ -27,7 +27,7 @@ from a2a_sup import (
 )
 from a2a_sup.app.reload import CannotReload, Outcome, Reloader
 from a2a_sup.app.reload_plan import plan
-from a2a_sup.app.settings import ChildConfig, Config, ProcessConfig, SupervisorConfig
+from a2a_sup.app.settings import ChildConfig, Config, ProcessConfig, ServeConfig, SupervisorConfig
 from a2a_sup.model.needs import Need, cycle
 from a2a_sup.model.strategy import AutoShutdown, Strategy
 from a2a_sup.testing import Recorder, run_virtual
@@ -609,6 +609,25 @@ def test_a_caller_that_goes_away_leaves_no_half_plan() -> None:
                 ("slow",),
                 ("other",),
             ]
+
+    run_virtual(main)
+
+
+def test_what_only_the_next_start_reads_is_told_until_it_is_as_it_was() -> None:
+    old, again = config(process("a")), config(process("a", "other"))
+    new = attrs.evolve(old, serve=ServeConfig(ready="any"))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            reloader = Reloader(tree, old, build)
+            told = [
+                (await reloader.apply(each)).plan.next_start
+                for each in (new, new, attrs.evolve(again, serve=new.serve), again)
+            ]
+            assert told == [("serve.ready",)] * 3 + [()]
+            broken = attrs.evolve(config(process("a", "fail")), serve=new.serve)
+            assert (await reloader.apply(broken)).failed is not None
+            assert reloader.plan(new).next_start == ("serve.ready",)
 
     run_virtual(main)
 

@@ -199,10 +199,12 @@ def _tell_plan(plan: dict[str, Any]) -> None:
 def _tell_steps(plan: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     for step in steps:
         click.echo(_line_of(step))
+    if not plan["steps"]:
+        click.echo("nothing to do")
+    if plan["next_start"]:
+        click.echo(f"for the next start: {', '.join(plan['next_start'])}")
     if plan["steps"]:
         click.echo(f"{len(plan['untouched'])} untouched")
-    else:
-        click.echo("nothing to do")
 
 
 def _tell_outcome(found: dict[str, Any]) -> None:
