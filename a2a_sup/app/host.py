@@ -40,6 +40,7 @@ from a2a_sup.serve.authority import Authority
 from a2a_sup.serve.lag import LoopLag
 from a2a_sup.serve.listen import Address
 from a2a_sup.serve.metrics import Metrics
+from a2a_sup.serve.webhooks import Receivers
 from a2a_sup.tree.bus import Subscription
 from a2a_sup.tree.handle import TreeHandle
 
@@ -121,7 +122,9 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     config = with_copies(config, stops.copies)
     make = partial(build, logs_dir=state.logs, held=stops.is_stopped)
     tree = TreeHandle(make(config))
+    receivers = Receivers(config.webhooks, tree)
     reloader = Reloader(tree, config, make, check_child)
+    reloader.on_news = lambda news: receivers.become(news.webhooks)
     reloading = Reloading(reloader, partial(_read_again, options), stops)
     manager = notifier()
     reloading.around = manager.reloading
@@ -165,7 +168,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             lag=lag,
             metrics=metrics,
             serve=config.serve,
-            webhooks=config.webhooks,
+            receivers=receivers,
             registry=registry,
             control=control,
             control_path=_control_path(options),

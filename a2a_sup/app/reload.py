@@ -89,6 +89,7 @@ class Reloader:
     Attributes:
         config: what the tree is now; its ``serve`` is that of the start, which is in force.
         spec: the specification of that.
+        on_news: is called with each other configuration.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Reloader:
         """
         self.config = config
         self.spec = build(config)
+        self.on_news: Callable[[Config], object] = lambda _: None
         self._tree = tree
         self._build = build
         self._check = check
@@ -116,6 +118,7 @@ class Reloader:
 
     def _become(self, config: Config) -> None:
         self.config = attrs.evolve(config, serve=self.config.serve)
+        self.on_news(self.config)
         news, self._news = self._news, trio.Event()
         news.set()
 

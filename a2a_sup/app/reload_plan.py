@@ -76,27 +76,33 @@ class Plan:
         untouched: the paths of the children that nothing is done with.
         next_start: the keys, as ``serve.ready``, that are read at the start of the program only,
             and are not what they were then.
+        webhooks: whether others are told of events from now on, or other events, by other rules.
     """
 
     steps: tuple[Step, ...]
     untouched: tuple[str, ...]
     next_start: tuple[str, ...] = ()
+    webhooks: bool = False
 
     def paths(self, act: Act) -> tuple[str, ...]:
         """Return the children that this is done with."""
         return tuple(step.path for step in self.steps if step.act == act)
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``{"steps": [{"child", "act", "why"}], "untouched", "next_start"}``: lists."""
+        """Return ``{"steps", "untouched", "next_start", "webhooks"}``; steps as step_to_json."""
         return {
             "steps": [step_to_json(step) for step in self.steps],
             "untouched": list(self.untouched),
             "next_start": list(self.next_start),
+            "webhooks": self.webhooks,
         }
 
     def lines(self) -> list[str]:
         """Return the plan for people: a line for each step, and how many are left alone."""
-        steps = [str(step) for step in self.steps] or ["nothing to do"]
+        steps = [str(step) for step in self.steps]
+        if self.webhooks:
+            steps.append("update   the webhooks")
+        steps = steps or ["nothing to do"]
         if self.next_start:
             steps.append(f"for the next start: {', '.join(self.next_start)}")
         return [*steps, f"{len(self.untouched)} untouched"]
@@ -112,13 +118,14 @@ def plan(old: Config, new: Config) -> Plan:
     reasons = {skipped.path: skipped.reason for skipped in new.skipped}
     steps = tuple(_family_steps("", old.root, new.root, reasons))
     untouched = tuple(_untouched("", new.root, {step.path: step for step in steps}))
-    return Plan(steps, untouched, tuple(_for_next_start(old.serve, new.serve)))
+    next_start = tuple(_for_next_start(old.serve, new.serve))
+    return Plan(steps, untouched, next_start, webhooks=old.webhooks != new.webhooks)
 
 
 def partly(old: Config, new: Config, done: Iterable[Step]) -> Config:
     """Return what a tree is after only the steps ``done`` of the plan from old to new were done."""
     root = _mixed("", old.root, new.root, {step.path: step.act for step in done})
-    return attrs.evolve(old, root=root, skipped=new.skipped, files=new.files)
+    return attrs.evolve(new, root=root, serve=old.serve)
 
 
 def path_of(parent: str, name: str) -> str:

@@ -173,6 +173,7 @@ SCHEMAS: dict[str, Json] = {
             **listed(TEXT),
             "description": "keys that are not what they were at the start, and are read then only",
         },
+        webhooks={**TRUTH, "description": "whether the receivers of webhooks are other ones"},
     ),
     "Outcome": shape(
         ok={**TRUTH, "description": "false: a child did not start; the rest was not begun"},

@@ -30,6 +30,7 @@ from a2a_sup.app.reload_plan import plan
 from a2a_sup.app.settings import ChildConfig, Config, ProcessConfig, ServeConfig, SupervisorConfig
 from a2a_sup.model.needs import Need, cycle
 from a2a_sup.model.strategy import AutoShutdown, Strategy
+from a2a_sup.serve.webhooks import Webhook
 from a2a_sup.testing import Recorder, run_virtual
 
 QUICK = Restart(backoff=NO_BACKOFF, intensity=None)
@@ -628,6 +629,24 @@ def test_what_only_the_next_start_reads_is_told_until_it_is_as_it_was() -> None:
             broken = attrs.evolve(config(process("a", "fail")), serve=new.serve)
             assert (await reloader.apply(broken)).failed is not None
             assert reloader.plan(new).next_start == ("serve.ready",)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("argv", ["run", "fail"])
+def test_webhooks_are_in_force_at_once_whatever_becomes_of_the_steps(argv: str) -> None:
+    old = config(process("a"))
+    new = attrs.evolve(config(process("a", argv)), webhooks=(Webhook("http://x.example/"),))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            reloader = Reloader(tree, old, build)
+            heard: list[Config] = []
+            reloader.on_news = heard.append
+            outcome = await reloader.apply(new)
+            assert (outcome.plan.webhooks, outcome.failed is None) == (True, argv == "run")
+            assert [each.webhooks for each in heard] == [new.webhooks]
+            assert not reloader.plan(new).webhooks
 
     run_virtual(main)
 

@@ -193,6 +193,14 @@ def test_what_is_read_at_the_start_only_is_named(tmp_path: Path) -> None:
     assert planned(tmp_path, before, before).next_start == ()
 
 
+def test_other_webhooks_are_told_without_what_may_be_secret(tmp_path: Path) -> None:
+    before = '[[webhooks]]\nurl = "http://x.example/hunter2"\n[children.a]\ncommand = "a"\n'
+    found = planned(tmp_path, before, before.replace("hunter2", "hunter3"))
+    assert found.lines() == ["update   the webhooks", "1 untouched"]
+    assert found.to_json() == {"steps": [], "untouched": ["a"], "next_start": [], "webhooks": True}
+    assert not planned(tmp_path, before, before).webhooks
+
+
 def test_half_a_plan_leaves_a_mixture(tmp_path: Path) -> None:
     old = config(tmp_path, base(tmp_path))
     text = base(tmp_path).replace('["run", "a"]', '["other"]').replace('["run", "y"]', '["other"]')
