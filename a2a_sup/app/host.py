@@ -149,7 +149,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         ]
         control = Control(
             tree,
-            Authority(options.token, origins=config.serve.origins),
+            Authority(options.token, origins=config.serve.origins, names=config.serve.names),
             logs=host.logs.get,
             registry=registry,
             reload=reloading.reload,

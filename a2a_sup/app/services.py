@@ -147,7 +147,7 @@ def _dashboard(shown: Shown, address: Address) -> Service:
     door = Door(address, "give another address with --dashboard HOST:PORT, or --dashboard off")
     rules = Rules(
         origins=shown.serve.origins,
-        is_local=address.is_loopback,
+        names=shown.serve.names,
         token=shown.token if shown.serve.dashboard_token else None,
     )
     limits = Limits(clients=shown.serve.max_clients)
@@ -177,10 +177,11 @@ def port_of(services: Sequence[Service], name: str) -> int | None:
 
 def _http(shown: Shown, address: Address, services: Sequence[Service]) -> Service:
     door = Door(address, "give another address with --http HOST:PORT, or --http off")
-    origins = origins_of(shown.serve.origins) if address.is_loopback else None
+    origins = origins_of(shown.serve.origins, shown.serve.names)
 
     def make_site() -> App:
-        return site(routes_of(shown, services), shown.metrics.observe_request, origins=origins)
+        known = origins if door.is_local else None
+        return site(routes_of(shown, services), shown.metrics.observe_request, origins=known)
 
     return Service("http", partial(serve_app, make_site, door), door)
 

@@ -258,6 +258,11 @@ class ServeConfig:
     origins: tuple[str, ...] = ()
     token_file: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hosts of its addresses, by which it may be called."""
+        return tuple(at.host for at in (self.http, self.dashboard) if at is not None)
+
 
 @attrs.frozen
 class Config:
