@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import attrs
 import click
@@ -151,7 +151,8 @@ def run(
     _fill_standard_streams()
     # The servers that a FILE names are often installed beside this program.
     environ = with_own_scripts(os.environ)
-    config = _served_as_told(_read(file, environ), http=http, dashboard=dashboard)
+    addresses = _told(http=http, dashboard=dashboard)
+    config = _read(file, environ).served_at(addresses)
     try:
         token = read_token(environ, config.serve.token_file)
     except BadToken as error:
@@ -169,6 +170,7 @@ def run(
         log_level=log_level.lower(),
         output=output,
         environ=environ,
+        addresses=addresses,
         token=token,
         watch=watch,
         fresh=fresh,
@@ -195,12 +197,9 @@ def check(file: Path) -> None:
     click.echo(f"{file}: good: {workers} to run, under {supervisors} supervisor(s)")
 
 
-def _served_as_told(config: Config, **told: ListenAt | None) -> Config:
-    """Return ``config`` with the addresses that options or the environment gave instead."""
-    given: dict[str, Any] = {
-        name: listen.address for name, listen in told.items() if listen is not None
-    }
-    return attrs.evolve(config, serve=attrs.evolve(config.serve, **given))
+def _told(**addresses: ListenAt | None) -> dict[str, Address | None]:
+    """Return the addresses that options or the environment gave; they come before the file's."""
+    return {name: listen.address for name, listen in addresses.items() if listen is not None}
 
 
 def _control_path(told: str | None, state_dir: Path) -> Path | None:

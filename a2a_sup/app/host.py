@@ -38,7 +38,9 @@ from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.authority import Authority
 from a2a_sup.serve.lag import LoopLag
+from a2a_sup.serve.listen import Address
 from a2a_sup.serve.metrics import Metrics
+from a2a_sup.serve.webhooks import Receivers
 from a2a_sup.tree.bus import Subscription
 from a2a_sup.tree.handle import TreeHandle
 
@@ -62,6 +64,7 @@ class Options:
         output: where the output of all children goes: ``files``, ``stdout`` or ``both``.
         environ: what variables in the files are looked up in when they are read again. It holds
             the supervisor's own secrets.
+        addresses: where to listen, whatever the file says: see ``Config.served_at``.
         token: who sends it over TCP may change things; None: nobody may.
         watch: reload when one of the files changes.
         fresh: forget what an operator decided before.
@@ -75,6 +78,7 @@ class Options:
     log_level: str
     output: Output = "files"
     environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    addresses: Mapping[str, Address | None] = attrs.field(factory=dict)
     token: str | None = attrs.field(default=None, repr=False)
     watch: bool = False
     fresh: bool = False
@@ -118,8 +122,10 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     config = with_copies(config, stops.copies)
     make = partial(build, logs_dir=state.logs, held=stops.is_stopped)
     tree = TreeHandle(make(config))
+    receivers = Receivers(config.webhooks, tree)
     reloader = Reloader(tree, config, make, check_child)
-    reloading = Reloading(reloader, partial(read_config, options.file, options.environ), stops)
+    reloader.on_news = lambda news: receivers.become(news.webhooks)
+    reloading = Reloading(reloader, partial(_read_again, options), stops)
     manager = notifier()
     reloading.around = manager.reloading
     with (
@@ -143,7 +149,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
         ]
         control = Control(
             tree,
-            Authority(options.token, origins=config.serve.origins),
+            Authority(options.token, origins=config.serve.origins, names=config.serve.names),
             logs=host.logs.get,
             registry=registry,
             reload=reloading.reload,
@@ -162,7 +168,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
             lag=lag,
             metrics=metrics,
             serve=config.serve,
-            webhooks=config.webhooks,
+            receivers=receivers,
             registry=registry,
             control=control,
             control_path=_control_path(options),
@@ -190,6 +196,10 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     status = essential.status if essential.status is not None else int(verdict is not None)
     log.info("tree.stopped", status=status)
     return status
+
+
+def _read_again(options: Options) -> Config:
+    return read_config(options.file, options.environ).served_at(options.addresses)
 
 
 def _control_path(options: Options) -> Path | None:

@@ -7,12 +7,13 @@ everything else is changed under the running process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from a2a_sup.app.settings import ChildConfig, Config, McpConfig, SupervisorConfig
+from a2a_sup.app.settings import ChildConfig, Config, McpConfig, ServeConfig, SupervisorConfig
+from a2a_sup.model.needs import in_order
 from a2a_sup.model.strategy import Strategy
 
 Act: TypeAlias = Literal["update", "remove", "restart", "add"]
@@ -73,25 +74,37 @@ class Plan:
         steps: in the order in which they are done. A child that is added, removed or restarted
             stands for all below it.
         untouched: the paths of the children that nothing is done with.
+        next_start: the keys, as ``serve.ready``, that are read at the start of the program only,
+            and are not what they were then.
+        webhooks: whether others are told of events from now on, or other events, by other rules.
     """
 
     steps: tuple[Step, ...]
     untouched: tuple[str, ...]
+    next_start: tuple[str, ...] = ()
+    webhooks: bool = False
 
     def paths(self, act: Act) -> tuple[str, ...]:
         """Return the children that this is done with."""
         return tuple(step.path for step in self.steps if step.act == act)
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``{"steps": [{"child", "act", "why"}], "untouched": [path]}``."""
+        """Return ``{"steps", "untouched", "next_start", "webhooks"}``; steps as step_to_json."""
         return {
             "steps": [step_to_json(step) for step in self.steps],
             "untouched": list(self.untouched),
+            "next_start": list(self.next_start),
+            "webhooks": self.webhooks,
         }
 
     def lines(self) -> list[str]:
         """Return the plan for people: a line for each step, and how many are left alone."""
-        steps = [str(step) for step in self.steps] or ["nothing to do"]
+        steps = [str(step) for step in self.steps]
+        if self.webhooks:
+            steps.append("update   the webhooks")
+        steps = steps or ["nothing to do"]
+        if self.next_start:
+            steps.append(f"for the next start: {', '.join(self.next_start)}")
         return [*steps, f"{len(self.untouched)} untouched"]
 
 
@@ -104,18 +117,26 @@ def plan(old: Config, new: Config) -> Plan:
     """Return what brings a tree of ``old`` to ``new`` with the least disturbance."""
     reasons = {skipped.path: skipped.reason for skipped in new.skipped}
     steps = tuple(_family_steps("", old.root, new.root, reasons))
-    return Plan(steps, tuple(_untouched("", new.root, {step.path: step for step in steps})))
+    untouched = tuple(_untouched("", new.root, {step.path: step for step in steps}))
+    next_start = tuple(_for_next_start(old.serve, new.serve))
+    return Plan(steps, untouched, next_start, webhooks=old.webhooks != new.webhooks)
 
 
 def partly(old: Config, new: Config, done: Iterable[Step]) -> Config:
     """Return what a tree is after only the steps ``done`` of the plan from old to new were done."""
     root = _mixed("", old.root, new.root, {step.path: step.act for step in done})
-    return Config(root, new.skipped, new.files)
+    return attrs.evolve(new, root=root, serve=old.serve)
 
 
 def path_of(parent: str, name: str) -> str:
     """Return the path of a child."""
     return f"{parent}/{name}" if parent else name
+
+
+def needed_first(family: SupervisorConfig) -> list[ChildConfig]:
+    """Return the children so that each comes after those it needs; without needs in their order."""
+    children = {child.name: child for child in family.children}
+    return [children[name] for name in in_order({n: child.after for n, child in children.items()})]
 
 
 # --- the steps -----------------------------------------------------------------------------------
@@ -130,13 +151,13 @@ def _family_steps(
     if keys:
         yield Step(path, "update", tuple(keys))
     names = {child.name for child in new.children}
-    for child in reversed(old.children):
+    for child in reversed(needed_first(old)):
         if child.name not in names:
             gone = path_of(path, child.name)
             yield Step(gone, "remove", (skipped[gone],) if gone in skipped else ())
     before = {child.name: child for child in old.children}
     along = _restarted_along(before, new)
-    for child in new.children:
+    for child in needed_first(new):
         place = path_of(path, child.name)
         if child.name not in before:
             yield Step(place, "add")
@@ -203,6 +224,14 @@ def _untouched(path: str, family: SupervisorConfig, steps: Mapping[str, Step]) -
             yield from _untouched(place, child, steps)
 
 
+def _for_next_start(old: ServeConfig, new: ServeConfig) -> Iterator[str]:
+    for field in attrs.fields(ServeConfig):
+        if field.name != "agents" and getattr(old, field.name) != getattr(new, field.name):
+            yield f"serve.{field.name}"
+    before, after = ({agent.id: agent for agent in each.agents} for each in (old, new))
+    yield from _differences("agents", before, after)
+
+
 # --- what differs --------------------------------------------------------------------------------
 
 
@@ -267,5 +296,14 @@ def _mixed(
             children.append(_mixed(place, was, child, done))
         elif was is not None:
             children.append(was if act is None else child)
-    kept = [child for name, child in before.items() if path_of(path, name) not in done]
-    return attrs.evolve(new if path in done else old, children=(*children, *kept))
+    children += [child for name, child in before.items() if path_of(path, name) not in done]
+    family = new if path in done else old
+    names = frozenset() if family.strategy.grouped else {child.name for child in children}
+    return attrs.evolve(family, children=tuple(_needing_only(names, each) for each in children))
+
+
+def _needing_only(names: Set[str], child: ChildConfig) -> ChildConfig:
+    """Return a child that needs no siblings but these: others are gone, or did not come."""
+    if child.after.keys() <= names:
+        return child
+    return attrs.evolve(child, after={n: need for n, need in child.after.items() if n in names})

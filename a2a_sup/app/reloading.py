@@ -137,6 +137,11 @@ class Reloading:
     def _tell(self, outcome: Outcome, trigger: str) -> None:
         log = structlog.get_logger()
         self._stops.forget(step.path for step in outcome.applied if step.act == "remove")
+        if outcome.plan.webhooks:
+            hosts = [webhook.host for webhook in self._reloader.config.webhooks]
+            log.info("reload.webhooks", trigger=trigger, receivers=hosts)
+        if outcome.plan.next_start:
+            log.warning("reload.next_start", trigger=trigger, keys=list(outcome.plan.next_start))
         for step in outcome.applied:
             log.info(f"reload.{step.act}", child=step.path, why=list(step.why))
         if outcome.failed is not None:

@@ -9,7 +9,7 @@ import attrs
 from a2a_sup.app.settings import ChildConfig, Config, ProcessConfig, SupervisorConfig
 
 INDEX = "{index}"
-"""Stands for the number of a copy in its command and in the values of its ``env``."""
+"""Stands for the number of a copy in its command, its ``watch`` and the values of its ``env``."""
 COPIES_LIMIT = 1_000
 
 
@@ -35,6 +35,7 @@ def _copy(template: ProcessConfig, number: int) -> ProcessConfig:
         argv=tuple(map(numbered, template.argv)),
         written=tuple(map(numbered, template.written)),
         env={name: numbered(value) for name, value in template.env.items()},
+        watch=tuple(map(numbered, template.watch)),
         after={},
     )
 

@@ -35,7 +35,7 @@ from a2a_sup.serve.origins import origins_of
 from a2a_sup.serve.page import page_routes
 from a2a_sup.serve.publisher import Limits, Publisher
 from a2a_sup.serve.site import site
-from a2a_sup.serve.webhooks import Webhook, serve_webhooks
+from a2a_sup.serve.webhooks import Receivers
 from a2a_sup.tree.handle import TreeHandle
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Shown:
         lag: what is known of the event loop.
         metrics: what is counted; a service adds its own to ``metrics.gauges``.
         serve: the configuration.
-        webhooks: who is told of events.
+        receivers: who is told of events; None: nobody ever.
         registry: the agents.
         control: what the API shows and does, and its rules for callers.
         control_path: where the control socket is; None: there is none.
@@ -70,7 +70,7 @@ class Shown:
     lag: LoopLag
     metrics: Metrics
     serve: ServeConfig
-    webhooks: tuple[Webhook, ...] = ()
+    receivers: Receivers | None = None
     registry: AgentRegistry
     control: Control
     control_path: Path | None = None
@@ -106,9 +106,8 @@ def services_of(shown: Shown) -> list[Service]:
         services.append(_http(shown, shown.serve.http, services))
     if shown.watching is not None:
         services.append(Service("watch", shown.watching.run))
-    if shown.webhooks:
-        post = partial(serve_webhooks, shown.webhooks, shown.tree)
-        services.append(Service("webhooks", post))
+    if shown.receivers is not None:
+        services.append(Service("webhooks", shown.receivers.serve))
     return services
 
 
@@ -148,7 +147,7 @@ def _dashboard(shown: Shown, address: Address) -> Service:
     door = Door(address, "give another address with --dashboard HOST:PORT, or --dashboard off")
     rules = Rules(
         origins=shown.serve.origins,
-        is_local=address.is_loopback,
+        names=shown.serve.names,
         token=shown.token if shown.serve.dashboard_token else None,
     )
     limits = Limits(clients=shown.serve.max_clients)
@@ -178,10 +177,11 @@ def port_of(services: Sequence[Service], name: str) -> int | None:
 
 def _http(shown: Shown, address: Address, services: Sequence[Service]) -> Service:
     door = Door(address, "give another address with --http HOST:PORT, or --http off")
-    origins = origins_of(shown.serve.origins) if address.is_loopback else None
+    origins = origins_of(shown.serve.origins, shown.serve.names)
 
     def make_site() -> App:
-        return site(routes_of(shown, services), shown.metrics.observe_request, origins=origins)
+        known = origins if door.is_local else None
+        return site(routes_of(shown, services), shown.metrics.observe_request, origins=known)
 
     return Service("http", partial(serve_app, make_site, door), door)
 

@@ -258,6 +258,11 @@ class ServeConfig:
     origins: tuple[str, ...] = ()
     token_file: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hosts of its addresses, by which it may be called."""
+        return tuple(at.host for at in (self.http, self.dashboard) if at is not None)
+
 
 @attrs.frozen
 class Config:
@@ -276,3 +281,8 @@ class Config:
     files: tuple[str, ...] = attrs.field(default=(), eq=False)
     serve: ServeConfig = ServeConfig()
     webhooks: tuple[Webhook, ...] = ()
+
+    def served_at(self, addresses: Mapping[str, Address | None]) -> Config:
+        """Return it with some addresses of ``serve``, by their keys, that are not the file's."""
+        given: dict[str, Any] = dict(addresses)
+        return attrs.evolve(self, serve=attrs.evolve(self.serve, **given))

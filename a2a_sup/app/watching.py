@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,6 +14,7 @@ import trio
 
 from a2a_sup.app.reload import Reloader
 from a2a_sup.app.watch_patterns import Scope, States, Watched, changed, scopes_of, watched_of
+from a2a_sup.model.restarts import Backoff, Window
 from a2a_sup.model.states import State
 from a2a_sup.serve.api_problems import Problem
 from a2a_sup.tree.handle import TreeHandle
@@ -23,11 +25,50 @@ LOOK_EVERY = 2.0
 """Seconds: so often directories are looked at that may have been replaced."""
 SHOWN = 5
 """Files that a log line names."""
+BURST = 3
+"""Restarts of one child within ``CALM`` that are done at once; the next ones wait."""
+CALM = 30.0
+"""Seconds from a restart without a change until nothing waits any more."""
+WAITS = Backoff.exponential(1.0, cap=60.0)
+"""How long the restarts wait that are too many, one after the other."""
 
 RESTARTED = frozenset(
     {State.STARTING, State.RUNNING, State.BACKING_OFF, State.FAILED, State.FINISHED}
 )
 """Who is restarted: a change may be what a child that failed was waiting for."""
+
+
+class Pace:
+    """How soon one child is restarted when its files change. All times are seconds of one clock.
+
+    A child that writes into files that it watches would be restarted for ever: nobody can tell
+    its writing from that of others, but others are calm sooner or later.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a restart."""
+        self._restarts = Window()
+        self._last = -math.inf
+        self._waits = 0
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether restarts wait."""
+        return self._waits > 0
+
+    def wait(self, now: float) -> float:
+        """Return how long to wait with a restart for a change that is seen now."""
+        if now - self._last >= CALM:
+            self._waits = 0
+        if not self.is_slowed and self._restarts.count(now, CALM) < BURST:
+            return 0.0
+        self._waits += 1
+        return WAITS.delay(self._waits - 1)
+
+    def restarted(self, now: float) -> None:
+        """Count a restart that is done now."""
+        self._restarts.add(now)
+        self._last = now
 
 
 class Watching:
@@ -63,6 +104,7 @@ class Watching:
         self._seen: States = {}
         # Children that are being restarted now, and the files that changed meanwhile.
         self._busy: dict[str, set[str]] = {}
+        self._paces: dict[str, Pace] = {}
         self.watched: tuple[Watched, ...] = ()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -76,6 +118,7 @@ class Watching:
                 self._seen = {file: state for seen in looked for file, state in seen.items()}
                 if self.watched != watched:
                     structlog.get_logger().info("watch.started", files=len(self._seen))
+                    self._paces.clear()
                 self.watched = watched
                 async with trio.open_nursery() as watchers:
                     for scope, seen in zip(scopes, looked, strict=True):
@@ -113,20 +156,54 @@ class Watching:
     async def _restart_one(self, path: str) -> None:
         try:
             while files := self._busy[path]:
+                if self._is_wanted(path):
+                    await self._keep_pace(path, files)
+                # What changed while it waited is among them, and is one change with the rest.
                 self._busy[path] = set()
-                shown = self._tree.child(path)
-                if shown is None or shown.state not in RESTARTED or self._is_stopped(path):
-                    continue
-                structlog.get_logger().info(
-                    "watch.changed", child=path, files=sorted(files)[:SHOWN], count=len(files)
-                )
-                try:
-                    await self._restart(path)
-                except Problem as exc:
-                    # The child's own events say what became of it.
-                    structlog.get_logger().warning("watch.failed", child=path, because=str(exc))
+                if self._is_wanted(path):
+                    await self._restart_now(path, files)
         finally:
             del self._busy[path]
+
+    def _is_wanted(self, path: str) -> bool:
+        """Return whether a change restarts the child at ``path``, as things are now."""
+        shown = self._tree.child(path)
+        return (
+            shown is not None
+            and shown.state in RESTARTED
+            and not self._is_stopped(path)
+            and any(one.path == path for one in watched_of(self._reloader.config))
+        )
+
+    async def _keep_pace(self, path: str, files: set[str]) -> None:
+        """Wait if the child was restarted too often. A reload ends that: it may be the cure."""
+        pace = self._paces.setdefault(path, Pace())
+        was_slowed = pace.is_slowed
+        wait = pace.wait(trio.current_time())
+        if pace.is_slowed and not was_slowed:
+            structlog.get_logger().warning(
+                "watch.slowed",
+                child=path,
+                files=sorted(files)[:SHOWN],
+                restarts=BURST,
+                within=CALM,
+                because="a child that writes into files that it watches restarts for ever; now "
+                f"each restart waits longer, until nothing has changed for {CALM:g} s after one",
+            )
+        if wait:
+            with trio.move_on_after(wait):
+                await self._reloader.next_config()
+
+    async def _restart_now(self, path: str, files: set[str]) -> None:
+        structlog.get_logger().info(
+            "watch.changed", child=path, files=sorted(files)[:SHOWN], count=len(files)
+        )
+        try:
+            await self._restart(path)
+        except Problem as exc:
+            # The child's own events say what became of it.
+            structlog.get_logger().warning("watch.failed", child=path, because=str(exc))
+        self._paces.setdefault(path, Pace()).restarted(trio.current_time())
 
 
 async def _next_states(scope: Scope, seen: States) -> States:

@@ -39,12 +39,13 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.FINISHED, State.BACKING_OFF, State.FAILED, State.STOPPING}),
     State.BACKING_OFF: frozenset({State.STARTING, State.STOPPED, State.FAILED}),
     State.STOPPING: frozenset({State.STOPPED, State.STUCK, State.BACKING_OFF, State.FAILED}),
-    State.STOPPED: frozenset({State.STARTING}),
-    State.FINISHED: frozenset({State.STARTING, State.STOPPED}),
-    State.FAILED: frozenset({State.STARTING, State.STOPPED}),
+    State.STOPPED: frozenset({State.STARTING, State.PENDING}),
+    State.FINISHED: frozenset({State.STARTING, State.STOPPED, State.PENDING}),
+    State.FAILED: frozenset({State.STARTING, State.STOPPED, State.PENDING}),
     State.STUCK: frozenset({State.STOPPED, State.BACKING_OFF, State.FAILED}),
 }
 """From each state, the states that may follow.
 
+A child that is down is pending when it is asked for by need, and what it needs is not there.
 A child that is stopped because it is unhealthy goes on as after a crash: it backs off, or fails.
 """

@@ -48,13 +48,20 @@ class Caller:
 class Authority:
     """The rules for callers, and the failures of each peer."""
 
-    def __init__(self, token: str | None = None, *, origins: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        origins: Iterable[str] = (),
+        names: Iterable[str] = (),
+    ) -> None:
         """Take what the configuration says.
 
         Args:
             token: whoever has it may change things over TCP; None: nobody may.
             origins: names of this host, beside ``localhost`` and all addresses, and whose pages
                 may ask; see :mod:`a2a_sup.serve.origins`.
+            names: the hosts at which the server is told to listen.
 
         Raises:
             ValueError: one of the origins is none.
@@ -63,7 +70,7 @@ class Authority:
         if token is not None and not (token and token.isascii() and token.isprintable()):
             raise SpecError("a token is a text of printable ASCII characters, at least one")
         self._digest = None if token is None else _digest(token)
-        self._origins = origins_of(origins)
+        self._origins = origins_of(origins, names)
         self._failures = Failures()
 
     @property

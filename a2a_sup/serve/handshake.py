@@ -24,20 +24,19 @@ class Rules:
     Attributes:
         origins: names of this host, and whose pages may watch, beside those of the same host;
             see :mod:`a2a_sup.serve.origins`.
-        is_local: only this machine can connect, so a foreign name is a trick: a page of another
-            site whose name was made to point here (DNS rebinding).
+        names: the hosts at which the server is told to listen.
         token: whoever watches has to know it; None: nobody has to.
         known: the origins, read.
     """
 
     origins: tuple[str, ...] = ()
-    is_local: bool = True
+    names: tuple[str, ...] = ()
     token: str | None = attrs.field(default=None, repr=False)
     known: Origins = attrs.field(init=False, repr=False)
 
     @known.default
     def _known(self) -> Origins:
-        return origins_of(self.origins)
+        return origins_of(self.origins, self.names)
 
 
 @attrs.frozen
@@ -55,6 +54,7 @@ def refusal(
     path: str,
     headers: Mapping[str, str],
     protocols: Iterable[str] = (),
+    is_local: bool = True,
 ) -> Refusal | None:
     """Return why a handshake is refused; None: it is not.
 
@@ -64,9 +64,11 @@ def refusal(
         path: its target, with the query.
         headers: its other headers, with names in small letters.
         protocols: the subprotocols that it proposes.
+        is_local: only this machine can connect, so a foreign name is a trick: a page of another
+            site whose name was made to point here (DNS rebinding).
     """
     name = host_of(host)
-    if rules.is_local and not rules.known.know(name):
+    if is_local and not rules.known.know(name):
         return Refusal(HTTPStatus.FORBIDDEN, "this host name is not known here")
     origin = headers.get("origin")
     if origin is not None and not _is_allowed(origin, name, rules.known):

@@ -44,30 +44,16 @@ class Address:
     host: str
     port: int
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can connect, as far as that is seen without a name server."""
-        name = self.host.lower().removesuffix(".")
-        if name == "localhost" or name.endswith(".localhost"):
-            return True
-        try:
-            found = ipaddress.ip_address(self.host.partition("%")[0])
-        except ValueError:
-            return _is_short_loopback(self.host)
-        mapped = getattr(found, "ipv4_mapped", None)
-        return (mapped or found).is_loopback
-
     def __str__(self) -> str:
         """``host:port``, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def _is_short_loopback(host: str) -> bool:
-    """Return whether it is one of the older forms of such an address (inet(3)), as 127.1."""
-    try:
-        return socket.inet_aton(host)[0] == 127
-    except OSError:
-        return False
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine can connect to an IP address."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback
 
 
 def parse_address(text: str) -> Address | None:
@@ -92,11 +78,14 @@ class Door:
 
     Attributes:
         bound: where it was opened last: ``host:port``, or the path; empty before.
+        is_local: whether only this machine can connect there: known when it was opened, as what
+            a name stands for is.
     """
 
     def __init__(self, place: Address | Path, hint: str) -> None:
         """Take the place, and what to do if it cannot be had: one phrase for a message."""
         self.bound = ""
+        self.is_local = True
         self._place = place
         self._hint = hint
         self._identity: tuple[int, int] | None = None
@@ -116,6 +105,7 @@ class Door:
                 host, port = sock.getsockname()[:2]
                 self._place = Address(self._place.host, port)
                 self.bound = str(Address(host, port))
+                self.is_local = is_loopback(host)
         except (OSError, UnicodeError) as error:
             raise CannotListen(str(self._place), _reason(error), self._hint) from None
         return trio.SocketListener(trio.socket.from_stdlib_socket(sock))

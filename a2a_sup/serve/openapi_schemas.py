@@ -166,7 +166,15 @@ SCHEMAS: dict[str, Json] = {
         act={"type": "string", "enum": ["add", "remove", "restart", "update"]},
         why=listed(TEXT),
     ),
-    "Plan": shape(steps=listed(ref("Step")), untouched=listed(TEXT)),
+    "Plan": shape(
+        steps=listed(ref("Step")),
+        untouched=listed(TEXT),
+        next_start={
+            **listed(TEXT),
+            "description": "keys that are not what they were at the start, and are read then only",
+        },
+        webhooks={**TRUTH, "description": "whether the receivers of webhooks are other ones"},
+    ),
     "Outcome": shape(
         ok={**TRUTH, "description": "false: a child did not start; the rest was not begun"},
         plan=ref("Plan"),

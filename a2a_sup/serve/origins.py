@@ -26,7 +26,8 @@ class Origins:
     """Those that the configuration names. Made by :func:`origins_of`.
 
     Attributes:
-        names: of hosts, those of whole origins included: the server may be called so.
+        names: of hosts, the server's own and those of whole origins included: the server may be
+            called so.
         hosts: whose pages may ask, whatever their scheme and port.
         whole: origins whose pages may ask.
     """
@@ -48,13 +49,19 @@ class Origins:
         return found is not None and (found.name in self.hosts or found in self.whole)
 
 
-def origins_of(entries: Iterable[str]) -> Origins:
+def origins_of(entries: Iterable[str], own: Iterable[str] = ()) -> Origins:
     """Return what the configuration names.
+
+    Args:
+        entries: see ``ALLOWED``.
+        own: hosts at which the server is told to listen. Whoever chose them knows what they stand
+            for; their pages may ask no more than those of other hosts.
 
     Raises:
         ValueError: an entry is neither a name nor an origin; the message says what is allowed.
     """
-    hosts, names, whole = set[str](), set[str](), set[_Origin]()
+    hosts, whole = set[str](), set[_Origin]()
+    names = {name.lower().removesuffix(".") for name in own if not _is_address(name)}
     for entry in entries:
         text = entry.lower()
         if "://" not in text:

@@ -64,6 +64,8 @@ class Limits:
 class Door(Protocol):
     """Where to listen: see ``a2a_sup.serve.listen.Door``."""
 
+    is_local: bool
+
     async def open(self) -> trio.SocketListener:
         """Bind and listen. Raises CannotListen."""
 
@@ -108,6 +110,7 @@ class Publisher:
         self._rules = rules or Rules()
         self._loop_lag = loop_lag
         self._connected = 0
+        self._is_local = True
 
     async def serve(self, door: Door, *, task_status: trio.TaskStatus[trio.SocketListener]) -> None:
         """Serve until cancelled; then say goodbye to all watchers.
@@ -117,6 +120,7 @@ class Publisher:
         """
         await trio.to_thread.run_sync(_import_library)
         listener = await door.open()
+        self._is_local = door.is_local
         try:
             async with trio.open_nursery() as nursery:
                 connections: trio.Nursery = await nursery.start(_shielded)
@@ -208,6 +212,7 @@ class Publisher:
                 name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers
             },
             protocols=request.proposed_subprotocols,
+            is_local=self._is_local,
         )
         return None if refused is None else (int(refused.status), refused.reason)
 

@@ -80,38 +80,75 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return "sha256=" + hmac.new(key, signed, hashlib.sha256).hexdigest()
 
 
-async def serve_webhooks(
-    webhooks: Iterable[Webhook], tree: TreeHandle, *, task_status: ChildContext
-) -> None:
-    """Post the events of a tree until it has ended and everything was delivered or given up.
+class Receivers:
+    """Who is told of the events of one tree. They may change while it runs."""
 
-    Asked to stop, it has FLUSH_SECONDS for what was not delivered yet.
+    def __init__(self, webhooks: Iterable[Webhook], tree: TreeHandle) -> None:
+        """Take those to begin with, and whose events they are told; ``serve`` tells them."""
+        self._tree = tree
+        self._outboxes = [_Outbox(webhook, tree) for webhook in webhooks]
+        self._are_some = trio.Event()
+        self._nursery: trio.Nursery | None = None
 
-    Args:
-        webhooks: the receivers.
-        tree: whose events.
-        task_status: is told that it has begun.
-    """
-    stop = task_status.stop_request()
-    outboxes = [_Outbox(webhook, tree) for webhook in webhooks]
-    with tree.events(EVENTS_HELD) as events:
-        task_status.started()
+    def become(self, webhooks: Iterable[Webhook]) -> None:
+        """Tell these from now on.
+
+        One with the URL of an earlier one keeps what is held for it; what is held for one that
+        goes is dropped.
+        """
+        before = self._outboxes
+        self._outboxes = []
+        for webhook in webhooks:
+            outbox = next((each for each in before if each.webhook.url == webhook.url), None)
+            if outbox is None:
+                outbox = _Outbox(webhook, self._tree)
+                self._begin(outbox)
+            else:
+                before.remove(outbox)
+                outbox.webhook = webhook
+            self._outboxes.append(outbox)
+        for outbox in before:
+            outbox.drop()
+        if self._outboxes:
+            self._are_some.set()
+
+    async def serve(self, *, task_status: ChildContext) -> None:
+        """Post events until the tree has ended and everything was delivered or given up.
+
+        Asked to stop, it has FLUSH_SECONDS for what was not delivered yet.
+        """
+        is_needed = bool(self._outboxes)
+        if not is_needed:  # then it costs nothing, and its stop no time
+            task_status.started()
+            await self._are_some.wait()
+        stop = task_status.stop_request()
+        with self._tree.events(EVENTS_HELD) as events:
+            if is_needed:
+                task_status.started()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_later, nursery.cancel_scope, stop.wait)
+                await self._deliver(events)
+                nursery.cancel_scope.cancel()
+
+    async def _deliver(self, events: Subscription) -> None:
+        """Sort events to their receivers until there are no more and each has got what it will."""
         async with trio.open_nursery() as nursery:
-            for outbox in outboxes:
-                nursery.start_soon(outbox.deliver)
-            nursery.start_soon(_sort, events, outboxes)
-            nursery.start_soon(_cancel_later, nursery.cancel_scope, stop.wait)
-            for outbox in outboxes:
-                await outbox.ended.wait()
-            nursery.cancel_scope.cancel()
+            self._nursery = nursery
+            for outbox in self._outboxes:
+                self._begin(outbox)
+            try:
+                async for event in events:
+                    for outbox in self._outboxes:
+                        outbox.take(event)
+            finally:
+                self._nursery = None
+            for outbox in self._outboxes:
+                outbox.close()
 
-
-async def _sort(events: Subscription, outboxes: list[_Outbox]) -> None:
-    async for event in events:
-        for outbox in outboxes:
-            outbox.take(event)
-    for outbox in outboxes:
-        outbox.close()
+    def _begin(self, outbox: _Outbox) -> None:
+        if self._nursery is not None:
+            outbox.scope = trio.CancelScope()
+            self._nursery.start_soon(outbox.deliver)
 
 
 async def _cancel_later(scope: trio.CancelScope, happens: Callable[[], Awaitable[object]]) -> None:
@@ -120,11 +157,16 @@ async def _cancel_later(scope: trio.CancelScope, happens: Callable[[], Awaitable
 
 
 class _Outbox:
-    """What waits for one receiver, and the loop that delivers it."""
+    """What waits for one receiver, and the loop that delivers it.
+
+    Attributes:
+        webhook: the receiver; another one with the same URL may take its place.
+        scope: what ``deliver`` is to run in.
+    """
 
     def __init__(self, webhook: Webhook, tree: TreeHandle) -> None:
-        self.ended = trio.Event()
-        self._webhook = webhook
+        self.webhook = webhook
+        self.scope = trio.CancelScope()
         self._tree = tree
         self._held: deque[Event] = deque()
         self._dropped = 0
@@ -136,7 +178,7 @@ class _Outbox:
         """Hold an event if the receiver wants it."""
         if isinstance(event, EventsDropped):
             self._dropped += event.count
-        elif self._webhook.wants(event):
+        elif self.webhook.wants(event):
             if len(self._held) >= HELD:
                 self._held.popleft()
                 self._dropped += 1
@@ -148,21 +190,26 @@ class _Outbox:
         self._is_closed = True
         self._changed.set()
 
+    def drop(self) -> None:
+        """Deliver nothing more."""
+        self.scope.cancel()
+        if self._held:
+            host, count = self.webhook.host, len(self._held)
+            _log.warning("webhook to %s was taken back with %d events not delivered", host, count)
+
     async def deliver(self) -> None:
         """Deliver one event after the other."""
         import httpx  # noqa: PLC0415 - heavy, and needed by few
 
         # No proxy and no password file of the environment: what is sent goes where the file says.
-        async with httpx.AsyncClient(
-            follow_redirects=False, trust_env=False, timeout=self._webhook.timeout
-        ) as client:
-            while self._held or not self._is_closed:
-                if self._held:
-                    await self._deliver_one(client, self._held.popleft())
-                else:
-                    self._changed = trio.Event()
-                    await self._changed.wait()
-        self.ended.set()
+        with self.scope:
+            async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
+                while self._held or not self._is_closed:
+                    if self._held:
+                        await self._deliver_one(client, self._held.popleft())
+                    else:
+                        self._changed = trio.Event()
+                        await self._changed.wait()
 
     async def _deliver_one(self, client: httpx.AsyncClient, event: Event) -> None:
         # What is dropped while this is under way is told by the next one.
@@ -183,7 +230,7 @@ class _Outbox:
             "X-A2A-Sup-Event": event.type,
         }
         delay = FIRST_DELAY
-        for attempt in range(self._webhook.retries + 1):
+        for attempt in range(self.webhook.retries + 1):
             if attempt:
                 # A random part, so that many supervisors do not come back at once.
                 await trio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
@@ -203,19 +250,19 @@ class _Outbox:
         """Return why an attempt failed, None if it did not, and whether to leave it at that."""
         import httpx  # noqa: PLC0415 - imported already
 
-        timestamp = str(int(time.time()))
+        timestamp, timeout = str(int(time.time())), self.webhook.timeout
         signed = {**headers, "X-A2A-Sup-Timestamp": timestamp}
-        if self._webhook.secret is not None:
-            signed["X-A2A-Sup-Signature"] = signature(self._webhook.secret, timestamp, body)
+        if self.webhook.secret is not None:
+            signed["X-A2A-Sup-Signature"] = signature(self.webhook.secret, timestamp, body)
         try:
-            with trio.fail_after(self._webhook.timeout):
+            with trio.fail_after(timeout):
                 # The answer's body is nobody's business, and may be endless.
                 async with client.stream(
-                    "POST", self._webhook.url, content=body, headers=signed
+                    "POST", self.webhook.url, content=body, headers=signed, timeout=timeout
                 ) as response:
                     status = response.status_code
         except trio.TooSlowError:
-            return f"no answer within {self._webhook.timeout:g} s", False
+            return f"no answer within {timeout:g} s", False
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:
             # ValueError: a name that IDNA does not allow, also one that a variable gave.
             return type(exc).__name__, False
@@ -226,9 +273,9 @@ class _Outbox:
     def _say_failing(self, why: str) -> None:
         if not self._is_failing:
             self._is_failing = True
-            _log.warning("webhook to %s fails: %s", self._webhook.host, why)
+            _log.warning("webhook to %s fails: %s", self.webhook.host, why)
 
     def _say_well(self) -> None:
         if self._is_failing:
             self._is_failing = False
-            _log.warning("webhook to %s works again", self._webhook.host)
+            _log.warning("webhook to %s works again", self.webhook.host)

@@ -47,7 +47,7 @@ class ChildRef:
     Attributes:
         path: the child's path from the root.
         incarnation: which start this was.
-        running: False if the child raised IgnoreStart.
+        running: False if the child raised IgnoreStart, or waits for what it needs.
         value: what the child passed to ``task_status.started``.
     """
 
@@ -234,13 +234,21 @@ def terminate_child(name: str) -> Request:
     return Request(handle, name)
 
 
-def restart_child(name: str) -> Request:
-    """Return the call that starts a child that is down, with a fresh budget."""
+def restart_child(name: str, *, by_need: bool = False) -> Request:
+    """Return the call that starts a child that is down, with a fresh budget.
+
+    ``by_need``: if its needs are not met it is answered at once, and the child started later.
+    """
 
     def handle(supervisor: Supervisor, request: Request) -> None:
         record = _find_idle(supervisor, request)
-        if record is not None:
-            record.window = None
+        if record is None:
+            return
+        record.window = None
+        if by_need and supervisor.roster.waiting.unmet(record):
+            supervisor.roster.wait(record)
+            request.answer(ChildRef(record.path, record.number, running=False))
+        else:
             _start(supervisor, record, request)
 
     return Request(handle, name)

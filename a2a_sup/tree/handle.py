@@ -131,8 +131,13 @@ class TreeHandle:
         parent, name = _split(path)
         await self._call(parent, calls.terminate_child(name))
 
-    async def restart_child(self, path: str) -> ChildRef:
+    async def restart_child(self, path: str, *, by_need: bool = False) -> ChildRef:
         """Start a child that is down, with a fresh budget; return when it has started.
+
+        Args:
+            path: the child.
+            by_need: if what it needs of its siblings is not so, return at once; it is pending,
+                and its supervisor starts it when that is so.
 
         Raises:
             StartFailed: it did not start, and stays down.
@@ -140,7 +145,7 @@ class TreeHandle:
                 NoSuchSupervisor, SupervisorEnded or WouldDeadlock.
         """
         parent, name = _split(path)
-        ref: ChildRef = await self._call(parent, calls.restart_child(name))
+        ref: ChildRef = await self._call(parent, calls.restart_child(name, by_need=by_need))
         return ref
 
     async def delete_child(self, path: str) -> None:

@@ -77,6 +77,12 @@ class Roster:
             self._bus.emit(events.ChildRemoved, self.now(), record.path, record.number)
             self._tell_who_waits(record)
 
+    def wait(self, record: Record) -> None:
+        """Let a child that is down wait until its needs are met."""
+        record.state = State.PENDING  # of others nobody says what they wait for
+        record.last_waits_for = record.waits_for
+        self.move(record, State.PENDING, events.ChildWaiting, record.waits_for)
+
     def move(self, record: Record, state: State, event: type[events.Event], *fields: Any) -> None:
         """Bring a child into ``state`` and say so with ``event``."""
         record.state = state

@@ -225,6 +225,25 @@ async def test_reload_says_the_plan_and_applies_it(start: Start, tmp_path: Path)
     assert (await operator("probe", "new")).status == 0
 
 
+async def test_reload_says_what_is_for_the_next_start(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "tree.toml"
+    operator = await running(start, file, TREE)
+    # The address is given beside the file: what the file says of it means nothing.
+    file.write_text(f"{TREE}[serve]\nhttp = 'off'\nready = 'any'\nmax_clients = 3\n")
+    line = "for the next start: serve.max_clients, serve.ready"
+    said = ["nothing to do", line]
+    assert (await operator("reload", "--plan")).lines == said
+    for times in (1, 2):
+        assert (await operator("reload")).lines == said
+        told = await operator.program.until("reload.next_start", times=times)
+        assert told["keys"] == ["serve.max_clients", "serve.ready"]
+    file.write_text(f"{TREE}[children.new]\ncommand = ['sleep', '1000']\n[serve]\nready = 'any'\n")
+    line = "for the next start: serve.ready"
+    assert (await operator("reload")).lines == ["add new", line, "3 untouched"]
+    planned = (await operator("reload", "--plan", "--json")).json
+    assert planned["next_start"] == ["serve.ready"]
+
+
 # --- what was printed, what happened ------------------------------------------------------------
 
 

@@ -27,8 +27,10 @@ from a2a_sup import (
 )
 from a2a_sup.app.reload import CannotReload, Outcome, Reloader
 from a2a_sup.app.reload_plan import plan
-from a2a_sup.app.settings import ChildConfig, Config, ProcessConfig, SupervisorConfig
+from a2a_sup.app.settings import ChildConfig, Config, ProcessConfig, ServeConfig, SupervisorConfig
+from a2a_sup.model.needs import Need, cycle
 from a2a_sup.model.strategy import AutoShutdown, Strategy
+from a2a_sup.serve.webhooks import Webhook
 from a2a_sup.testing import Recorder, run_virtual
 
 QUICK = Restart(backoff=NO_BACKOFF, intensity=None)
@@ -50,13 +52,19 @@ def config(*children: ChildConfig, **fields: Any) -> Config:
 
 
 async def play(argv: tuple[str, ...], context: ChildContext) -> None:
-    """Stand in for a process: ``fail`` does not start, ``once`` ends at once."""
+    """Stand in for a process: ``fail`` does not start, ``once`` ends at once.
+
+    ``slow`` takes its time to start, ``late`` to be ready.
+    """
     context.report(pid=next(PIDS))
     if argv[0] == "fail":
         raise OSError("no such file")
     if argv[0] == "slow":
         await trio.sleep(10)
     context.started()
+    if argv[0] == "late":
+        await trio.sleep(10)
+    context.ready()
     if argv[0] != "once":
         await trio.sleep_forever()
 
@@ -67,7 +75,7 @@ def build(what: Config, held: Callable[[str], bool] | None = None) -> ChildSpec:
 
 def build_child(what: ChildConfig, held: Callable[[str], bool] | None) -> ChildSpec:
     if isinstance(what, SupervisorConfig):
-        return supervisor(
+        spec = supervisor(
             what.name,
             [build_child(child, held) for child in what.children],
             strategy=cast(Any, what.strategy),
@@ -76,6 +84,7 @@ def build_child(what: ChildConfig, held: Callable[[str], bool] | None) -> ChildS
             restart=what.restart,
             tags=what.tags,
         )
+        return attrs.evolve(spec, after=what.after)
 
     async def run(context: ChildContext) -> None:
         await play(what.argv, context)
@@ -87,6 +96,7 @@ def build_child(what: ChildConfig, held: Callable[[str], bool] | None) -> ChildS
         shutdown=what.stop_timeout,
         tags=what.tags,
         info={"command": what.argv},
+        after=what.after,
         held=held,
     )
 
@@ -115,6 +125,15 @@ def pids(tree: TreeHandle) -> dict[str, int]:
     }
 
 
+def story_of(recorder: Recorder) -> list[str]:
+    told = (events.ChildStopped, events.ChildStarted)
+    return [
+        f"{each.path} {each.type.removeprefix('child.')}"
+        for each in recorder.events
+        if isinstance(each, told)
+    ]
+
+
 async def applied(tree: TreeHandle, old: Config, new: Config) -> Outcome:
     return await Reloader(tree, old, build).apply(new)
 
@@ -139,12 +158,30 @@ strategies = st.sampled_from([each for each in Strategy if each is not Strategy.
 def groups(children: st.SearchStrategy[ChildConfig]) -> st.SearchStrategy[SupervisorConfig]:
     members = st.lists(children, max_size=4, unique_by=lambda child: child.name)
     return st.builds(
-        lambda name, below, strategy, labels: group(name, *below, strategy=strategy, tags=labels),
+        lambda name, below, strategy, labels, needs: group(
+            name,
+            *(below if strategy.grouped else needing(below, needs)),
+            strategy=strategy,
+            tags=labels,
+        ),
         st.sampled_from("abcd"),
         members,
         strategies,
         tags,
+        st.dictionaries(st.sampled_from("abcd"), st.sampled_from("abcd")),
     )
+
+
+def needing(children: list[ChildConfig], needs: dict[str, str]) -> list[ChildConfig]:
+    """Return the children with these needs, without those of strangers; or none: no circle."""
+    names = {child.name for child in children}
+    family = {name: {needs[name]} & names if name in needs else set() for name in names}
+    if cycle(family):
+        return children
+    return [
+        attrs.evolve(child, after=dict.fromkeys(family[child.name], Need.STARTED))
+        for child in children
+    ]
 
 
 trees = groups(st.one_of(leaves, groups(st.one_of(leaves, groups(leaves)))))
@@ -280,16 +317,134 @@ def test_a_group_is_stopped_in_reverse_and_started_in_order() -> None:
         async with open_tree(build(old)) as tree:
             recorder = Recorder(tree)
             await applied(tree, old, new)
-            told = (events.ChildStopped, events.ChildStarted)
-            story = [
-                f"{each.path} {each.type.removeprefix('child.')}"
-                for each in recorder.events
-                if isinstance(each, told)
-            ]
-            assert story == [
+            assert story_of(recorder) == [
                 *(f"{name} stopped" for name in "dcb"),
                 *(f"{name} started" for name in "bncd"),
             ]
+
+    run_virtual(main)
+
+
+# --- needs ---------------------------------------------------------------------------------------
+
+
+READY = {"db": Need.READY}
+
+
+def test_who_needs_another_that_restarts_stops_before_it_and_starts_when_it_is_ready() -> None:
+    old = config(process("api", after=READY), process("other"), process("db"))
+    new = config(process("api", "new", after=READY), process("other", "new"), process("db", "late"))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            recorder = Recorder(tree)
+            outcome = await applied(tree, old, new)
+            assert [step.path for step in outcome.applied] == ["other", "db", "api"]
+            shown = tree.snapshot().child("api")
+            assert (shown.state, shown.waits_for) == (State.PENDING, ("db ready",))
+            await tree.wait_until(lambda now: now.child("api").state is State.RUNNING)
+            assert trio.current_time() == 10
+            assert tree.snapshot().child("api").info["command"] == ("new",)
+            assert story_of(recorder) == [
+                "api stopped",
+                *("other stopped", "other started"),
+                *("db stopped", "db started"),
+                "api started",
+            ]
+
+    run_virtual(main)
+
+
+def test_a_new_child_waits_for_one_that_restarts_though_it_is_listed_before_it() -> None:
+    old = config(process("db"))
+    new = config(process("api", after=READY), process("db", "late"))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            await applied(tree, old, new)
+            assert tree.snapshot().child("api").state is State.PENDING
+
+    run_virtual(main)
+
+
+def test_who_needs_another_that_is_gone_goes_first() -> None:
+    old = config(process("api", after=READY), process("db"))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            outcome = await applied(tree, old, config())
+            assert [step.path for step in outcome.applied] == ["api", "db"]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("argv", ["run", "new"])
+def test_what_is_not_coming_back_is_not_waited_for(argv: str) -> None:
+    """As ever: needs count at the first start, and what somebody stopped stays down."""
+    old = config(process("db"), process("api", after=READY))
+    new = config(process("db", argv), process("api", "new", after=READY))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            await tree.terminate_child("db")
+            await applied(tree, old, new)
+            states = [child.state for child in tree.snapshot().root.children]
+            assert states == [State.STOPPED, State.RUNNING]
+
+    run_virtual(main)
+
+
+def test_when_what_is_needed_cannot_start_both_are_what_they_were() -> None:
+    old = config(process("api", after=READY), process("db"))
+    new = config(process("api", "new", after=READY), process("db", "fail"))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            before = shape(tree.snapshot().root)
+            outcome = await applied(tree, old, new)
+            assert outcome.failed is not None
+            assert outcome.failed.path == "db"
+            await settle()
+            assert shape(tree.snapshot().root) == before
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("argv", ["run", "new"])
+def test_two_can_need_each_other_the_other_way_round(argv: str) -> None:
+    old = config(process("a", after={"b": Need.STARTED}), process("b"), process("c"))
+    new = config(
+        process("a", argv),
+        process("b", "new", after={"a": Need.STARTED, "c": Need.STARTED}),
+        process("c", "new"),
+    )
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            outcome = await applied(tree, old, new)
+            assert outcome.failed is None
+            states = {child.state for child in tree.snapshot().root.children}
+            assert states == {State.RUNNING}
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("failing", ["a", "api"])
+def test_what_is_needed_may_be_gone_when_the_rest_of_a_plan_fails(failing: str) -> None:
+    old = config(process("a"), process("api", after=READY), process("db"))
+    argv = {"a": "run", "api": "run", failing: "fail"}
+    new = config(process("a", argv["a"]), process("api", argv["api"], tags=("t",)))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            reloader = Reloader(tree, old, build)
+            outcome = await reloader.apply(new)
+            assert outcome.failed is not None
+            assert outcome.failed.path == failing
+            found = {child.name: child.state for child in tree.snapshot().root.children}
+            assert found == {"a": State.RUNNING, "api": State.RUNNING}
+            good = config(process("a", "new"), process("api"))
+            assert (await reloader.apply(good)).failed is None
 
     run_virtual(main)
 
@@ -455,6 +610,43 @@ def test_a_caller_that_goes_away_leaves_no_half_plan() -> None:
                 ("slow",),
                 ("other",),
             ]
+
+    run_virtual(main)
+
+
+def test_what_only_the_next_start_reads_is_told_until_it_is_as_it_was() -> None:
+    old, again = config(process("a")), config(process("a", "other"))
+    new = attrs.evolve(old, serve=ServeConfig(ready="any"))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            reloader = Reloader(tree, old, build)
+            told = [
+                (await reloader.apply(each)).plan.next_start
+                for each in (new, new, attrs.evolve(again, serve=new.serve), again)
+            ]
+            assert told == [("serve.ready",)] * 3 + [()]
+            broken = attrs.evolve(config(process("a", "fail")), serve=new.serve)
+            assert (await reloader.apply(broken)).failed is not None
+            assert reloader.plan(new).next_start == ("serve.ready",)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("argv", ["run", "fail"])
+def test_webhooks_are_in_force_at_once_whatever_becomes_of_the_steps(argv: str) -> None:
+    old = config(process("a"))
+    new = attrs.evolve(config(process("a", argv)), webhooks=(Webhook("http://x.example/"),))
+
+    async def main() -> None:
+        async with open_tree(build(old)) as tree:
+            reloader = Reloader(tree, old, build)
+            heard: list[Config] = []
+            reloader.on_news = heard.append
+            outcome = await reloader.apply(new)
+            assert (outcome.plan.webhooks, outcome.failed is None) == (True, argv == "run")
+            assert [each.webhooks for each in heard] == [new.webhooks]
+            assert not reloader.plan(new).webhooks
 
     run_virtual(main)
 

@@ -178,6 +178,29 @@ def test_a_group_restarts_together(tmp_path: Path, strategy: str, changed: str, 
     )
 
 
+def test_what_is_read_at_the_start_only_is_named(tmp_path: Path) -> None:
+    before = '[agents.same]\n[agents.gone]\n[serve]\nmax_clients = 3\n[children.a]\ncommand = "a"\n'
+    after = before.replace("gone", "new").replace("max_clients = 3", 'http = "off"\nready = "any"')
+    found = planned(tmp_path, before, after)
+    keys = ("serve.http", "serve.max_clients", "serve.ready", "agents.gone", "agents.new")
+    assert found.next_start == keys
+    assert found.to_json()["next_start"] == list(keys)
+    assert found.lines() == [
+        "nothing to do",
+        f"for the next start: {', '.join(keys)}",
+        "1 untouched",
+    ]
+    assert planned(tmp_path, before, before).next_start == ()
+
+
+def test_other_webhooks_are_told_without_what_may_be_secret(tmp_path: Path) -> None:
+    before = '[[webhooks]]\nurl = "http://x.example/hunter2"\n[children.a]\ncommand = "a"\n'
+    found = planned(tmp_path, before, before.replace("hunter2", "hunter3"))
+    assert found.lines() == ["update   the webhooks", "1 untouched"]
+    assert found.to_json() == {"steps": [], "untouched": ["a"], "next_start": [], "webhooks": True}
+    assert not planned(tmp_path, before, before).webhooks
+
+
 def test_half_a_plan_leaves_a_mixture(tmp_path: Path) -> None:
     old = config(tmp_path, base(tmp_path))
     text = base(tmp_path).replace('["run", "a"]', '["other"]').replace('["run", "y"]', '["other"]')

@@ -16,6 +16,7 @@ from a2a_sup.app.reload_plan import plan
 from a2a_sup.app.reloading import Reloading
 from a2a_sup.app.replicas import with_copies
 from a2a_sup.app.settings import ChildConfig, ProcessConfig, SupervisorConfig
+from a2a_sup.app.watch_patterns import watched_of
 
 WEB = """
 [children.web]
@@ -63,6 +64,22 @@ def test_each_copy_knows_its_number(file: Path) -> None:
     ]
     assert found[2].written == ("serve", "--port", "8082")
     assert {copy.restart.when_exhausted for copy in found} == {"isolate"}
+
+
+def test_each_copy_watches_its_own_files(file: Path, tmp_path: Path) -> None:
+    watch = 'watch = ["web-{index}.toml", "shared/*"]'
+    file.write_text(WEB.replace("replicas = 3", f"replicas = 2\n{watch}"))
+    config = with_copies(read_config(file, {}), {"web": 3})
+    names = [f"{tmp_path}/{name}" for name in ("web-0.toml", "web-2.toml", "shared/a")]
+    own = {
+        one.path: [any(pattern.matches(name) for pattern in one.patterns) for name in names]
+        for one in watched_of(config)
+    }
+    assert own == {
+        "web/0": [True, False, True],
+        "web/1": [False, False, True],
+        "web/2": [False, True, True],
+    }
 
 
 def test_another_number_touches_only_the_last(file: Path) -> None:

@@ -21,7 +21,14 @@ from a2a_sup import TreeHandle, supervisor
 from a2a_sup.app.config import ConfigError, read_config
 from a2a_sup.app.narration import narrate_services
 from a2a_sup.app.program import main
-from a2a_sup.app.services import Service, Shown, addresses_of, run_services, services_of
+from a2a_sup.app.services import (
+    Service,
+    Shown,
+    addresses_of,
+    port_of,
+    run_services,
+    services_of,
+)
 from a2a_sup.app.settings import ServeConfig
 from a2a_sup.errors import CannotListen
 from a2a_sup.registry import AgentRegistry
@@ -168,6 +175,19 @@ def ignored(tree: TreeHandle) -> None:
     """Take the tree of the services."""
 
 
+def shown_of(tree: TreeHandle, serve: ServeConfig, control_path: Path | None = None) -> Shown:
+    lag = LoopLag()
+    return Shown(
+        tree=tree,
+        lag=lag,
+        metrics=Metrics(tree.snapshot, lag),
+        serve=serve,
+        registry=AgentRegistry(),
+        control=Control(tree, Authority(names=serve.names), logs=lambda _: None),
+        control_path=control_path,
+    )
+
+
 async def test_a_service_that_fails_is_started_again_at_the_same_address(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -242,21 +262,59 @@ async def test_when_one_cannot_listen_its_own_words_are_raised_and_the_others_st
 
 
 async def test_only_what_the_configuration_asks_for_is_run() -> None:
-    tree = TreeHandle(supervisor("root", []))
-    lag = LoopLag()
-    shown = Shown(
-        tree=tree,
-        lag=lag,
-        metrics=Metrics(tree.snapshot, lag),
-        serve=ServeConfig(),
-        registry=AgentRegistry(),
-        control=Control(tree, Authority(), logs=lambda _: None),
-        control_path=Path("control.sock"),
-    )
+    shown = shown_of(TreeHandle(supervisor("root", [])), ServeConfig(), Path("control.sock"))
     names = [service.name for service in services_of(shown)]
     assert names == ["control", "agents", "dashboard", "metrics", "http"]
     nothing = attrs.evolve(shown, serve=ServeConfig(http=None, dashboard=None), control_path=None)
     assert [service.name for service in services_of(nothing)] == ["agents"]
+
+
+async def answered(port: int, path: str, host: str, more: str = "") -> int:
+    """Return the status of the answer to a client that calls the server by a name."""
+    with trio.fail_after(20):
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            head = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{more}\r\n"
+            await stream.send_all(head.encode())
+            return int((await stream.receive_some()).split()[1])
+
+
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+async def test_at_a_name_that_stands_for_loopback_a_foreign_name_is_a_trick(
+    nursery: trio.Nursery,
+) -> None:
+    class Resolver(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, host: Any, port: Any, *_: Any, **__: Any) -> Any:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+        async def getnameinfo(self, sockaddr: Any, flags: int) -> Any:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    serve = ServeConfig(http=Address("alias", 0), dashboard=Address("alias", 0))
+    tree = TreeHandle(supervisor("root", []))
+    nursery.start_soon(tree.run)
+    services = services_of(shown_of(tree, serve))
+    beside = await nursery.start(run_services, services, ignored)
+    http, dashboard = (port_of(services, name) for name in ("http", "dashboard"))
+    assert http is not None
+    assert dashboard is not None
+    found = {
+        host: [
+            await answered(http, "/livez", host),
+            await answered(http, "/api/v1/tree", host),
+            await answered(dashboard, "/", host, UPGRADE),
+        ]
+        for host in ("alias", "127.0.0.1", "evil.example")
+    }
+    good, bad = [200, 200, 101], [421, 421, 403]
+    assert found == {"alias": good, "127.0.0.1": good, "evil.example": bad}
+    beside.stop()
+    tree.stop()
 
 
 # --- doors ---------------------------------------------------------------------------------------

@@ -9,20 +9,23 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a2a_sup import ChildSpec, State, TreeHandle, open_tree, supervisor, task
+from a2a_sup import Backoff, ChildContext, ChildSpec, State, TreeHandle, open_tree, supervisor, task
+from a2a_sup.app import watching
 from a2a_sup.app.config import Config, ConfigError, read_config
 from a2a_sup.app.reload import Reloader
 from a2a_sup.app.reload_plan import plan
 from a2a_sup.app.settings import ChildConfig, SupervisorConfig
 from a2a_sup.app.watch_patterns import Scope, pattern_of, watched_of
-from a2a_sup.app.watching import Watching
+from a2a_sup.app.watching import BURST, CALM, Pace, Watching
 from a2a_sup.serve.api_commands import Commands
 from tests.app.conftest import Start
 
@@ -91,7 +94,9 @@ def test_patterns_mean_what_they_mean_to_a_shell(
             if not below and not files.intersection(parents):
                 write(root / file, "")
         found = glob.glob(written, root_dir=root, recursive=True)  # noqa: PTH207 - hides what is hidden
-        wanted = {str(root / name) for name in found if (root / name).is_file()}
+        # Of a file "a", glob says that "a/**" means "a/".
+        names = [name for name in found if not name.endswith("/")]
+        wanted = {str(root / name) for name in names if (root / name).is_file()}
         assert Scope(frozenset([pattern_of(str(root), written)]), "/state").scan().keys() == wanted
     finally:
         shutil.rmtree(root)
@@ -131,9 +136,18 @@ def build(config: Config) -> ChildSpec:
     def child(what: ChildConfig) -> ChildSpec:
         if isinstance(what, SupervisorConfig):
             return supervisor(what.name, map(child, what.children))
+        if what.argv[0] == "scribble":
+            return task(what.name, partial(scribble, Path(what.cwd, "written")))
         return task(what.name, trio.sleep_forever)
 
     return child(config.root)
+
+
+async def scribble(file: Path, task_status: ChildContext) -> None:
+    """Stand in for a process that writes into a file whenever it is started."""
+    task_status.started()
+    write(file, "x" * task_status.number)
+    await trio.sleep_forever()
 
 
 class Bench:
@@ -203,7 +217,8 @@ async def test_only_those_whose_files_changed_are_restarted(tmp_path: Path) -> N
         assert (it.starts(), it.starts("quiet")) == (3, 1)
 
 
-async def test_directories_may_come_and_go(tmp_path: Path) -> None:
+async def test_directories_may_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "BURST", 100)
     async with bench(tmp_path) as it:  # there is no src yet
         write(tmp_path / "src/deep/a.py", "1")
         await it.until_started(2)
@@ -247,6 +262,78 @@ async def test_other_patterns_hold_from_their_reload_on(tmp_path: Path) -> None:
         change(tmp_path / "config.toml")
         await it.until_started(2)
         assert it.starts("db") == 2
+
+
+# --- too often ------------------------------------------------------------------------------------
+
+
+def test_a_few_restarts_are_free_then_each_waits_longer_until_it_is_calm() -> None:
+    pace = Pace()
+
+    def changed_at(now: float) -> float:
+        wait = pace.wait(now)
+        pace.restarted(now + wait)
+        return now + wait
+
+    now = 0.0
+    for _ in range(BURST):
+        assert changed_at(now) == now
+        now += 5
+    waits = []
+    for _ in range(8):
+        waits.append(changed_at(now) - now)
+        now += waits[-1] + 5
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    now += CALM
+    assert [changed_at(now + number) - now - number for number in range(BURST + 1)] == [0, 0, 0, 1]
+
+
+def test_restarts_that_are_far_enough_apart_never_wait() -> None:
+    pace = Pace()
+    for number in range(100):
+        assert pace.wait(number * CALM / (BURST - 1)) == 0
+        pace.restarted(number * CALM / (BURST - 1))
+
+
+async def test_a_child_that_writes_what_it_watches_is_slowed_down_and_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WAITS", Backoff((0.01,)))
+    text = '[children.web]\ncommand = ["scribble"]\nwatch = "writ*"\n'
+    with structlog.testing.capture_logs() as log:
+        async with bench(tmp_path, text) as it:
+            change(tmp_path / "written")
+            # Every start after this one is the child's own doing.
+            await eventually(lambda: it.starts() >= BURST + 3)
+    (told,) = [line for line in log if line["event"] == "watch.slowed"]
+    assert (told["child"], told["files"]) == ("web", [str(tmp_path / "written")])
+    assert (told["log_level"], told["restarts"]) == ("warning", BURST)
+
+
+async def test_a_reload_ends_the_wait_and_forgets_whoever_watches_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "WAITS", Backoff((1000.0,)))
+    both = TREE.replace('"config.toml"]', '"db.toml"]')
+    with structlog.testing.capture_logs() as log:
+        async with bench(tmp_path, both) as it:
+
+            def slowed() -> set[str]:
+                return {line["child"] for line in log if line["event"] == "watch.slowed"}
+
+            for times in range(2, BURST + 2):
+                change(tmp_path / "db.toml")
+                await it.until_started(times)
+                await it.until_started(times, "db")
+            change(tmp_path / "db.toml")
+            await eventually(lambda: slowed() == {"web", "db"})
+            await it.reloader.apply(read(tmp_path, both.replace('watch = "db.toml"', "")))
+            await it.until_started(BURST + 2)
+            assert it.starts("db") == BURST + 1
+            await it.until_watched()
+            change(tmp_path / "src/a.py")  # another file list, another beginning
+            await it.until_started(BURST + 3)
+            assert it.starts("db") == BURST + 1
 
 
 async def test_in_the_real_program(start: Start, tmp_path: Path) -> None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
 
 from a2a_sup import Backoff, Restart, supervisor, task
 from a2a_sup.serve import webhooks
-from a2a_sup.serve.webhooks import Webhook, serve_webhooks, signature
+from a2a_sup.serve.webhooks import Receivers, Webhook, signature
 from a2a_sup.tree.handle import TreeHandle, open_tree
 
 Json = dict[str, Any]
@@ -92,11 +93,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def posting(tree: TreeHandle, hooks: Sequence[Webhook]) -> AsyncIterator[TreeHandle]:
+async def posting(tree: TreeHandle, hooks: Sequence[Webhook]) -> AsyncIterator[Receivers]:
     """Run the service beside a tree, as the program does."""
-    root = supervisor("services", [task("webhooks", partial(serve_webhooks, hooks, tree))])
-    async with open_tree(root) as beside:
-        yield beside
+    receivers = Receivers(hooks, tree)
+    async with open_tree(supervisor("services", [task("webhooks", receivers.serve)])):
+        yield receivers
 
 
 def failing_tree() -> TreeHandle:
@@ -283,6 +284,108 @@ async def test_a_name_that_cannot_be_looked_up_is_a_failure_like_others(
     async with posting(tree, [Webhook(f"http://{host}.invalid/", retries=1)]):
         await run_to_failure(tree)
     assert f"webhook to {host}.invalid fails: " in caplog.text
+
+
+# --- receivers that change ------------------------------------------------------------------------
+
+STARTED = ("child.started",)
+
+
+@asynccontextmanager
+async def shop() -> AsyncIterator[tuple[TreeHandle, Callable[[int], Awaitable[None]]]]:
+    """Run a tree, and yield it with what starts its only child again, so many times."""
+
+    async with open_tree(supervisor("shop", [task("web", trio.sleep_forever)])) as tree:
+
+        async def start_again(times: int) -> None:
+            for _ in range(times):
+                await tree.terminate_child("web")
+                await tree.restart_child("web")
+            # All events are sorted.
+            await trio.testing.wait_all_tasks_blocked()
+
+        yield tree, start_again
+
+
+def incarnations(receiver: Receiver) -> list[int]:
+    return [body["event"]["incarnation"] for body in receiver.bodies]
+
+
+async def test_receivers_come_and_go_and_one_that_stays_misses_nothing(
+    nursery: trio.Nursery,
+) -> None:
+    stays, comes, goes = Receiver(200), Receiver(200), Receiver(200)
+    for receiver in (stays, comes, goes):
+        await nursery.start(receiver.serve)
+    hooks = {each: Webhook(each.url, STARTED) for each in (stays, comes, goes)}
+    async with shop() as (tree, start_again), posting(tree, [hooks[goes], hooks[stays]]) as posted:
+        await start_again(2)
+        await goes.until(2)
+        posted.become([hooks[stays], hooks[comes]])
+        await start_again(2)
+        await comes.until(2)
+        await stays.until(4)
+    assert incarnations(stays) == [2, 3, 4, 5]
+    assert incarnations(comes) == [4, 5]
+    assert incarnations(goes) == [2, 3]
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_is_held_survives_other_settings_of_its_receiver(nursery: trio.Nursery) -> None:
+    receiver = Receiver("hold", 200)
+    await nursery.start(receiver.serve)
+    hook = Webhook(receiver.url, STARTED)
+    async with shop() as (tree, start_again), posting(tree, [hook]) as posted:
+        await start_again(3)
+        await receiver.until(1)
+        posted.become([attrs.evolve(hook, events=("child.stopped",), secret="k3y")])
+        receiver.released.set()
+        await start_again(1)
+        await receiver.until(5)
+    types = [body["event"]["type"] for body in receiver.bodies]
+    assert types == ["child.started"] * 4 + ["child.stopped"]
+    assert ["x-a2a-sup-signature" in headers for headers, _ in receiver.requests][1:] == [True] * 4
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_dead_receiver_that_goes_is_not_tried_any_more(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver("mute")
+    await nursery.start(receiver.serve)
+    async with shop() as (tree, start_again):
+        with trio.fail_after(10):  # the time for the rest at the end is not even begun
+            async with posting(tree, [Webhook(receiver.url, STARTED, timeout=1000)]) as posted:
+                await start_again(3)
+                await receiver.until(1)
+                posted.become([])
+                await start_again(1)
+                tree.stop()
+                await tree.wait_ended()
+    assert len(receiver.requests) == 1
+    host = receiver.url.partition("//")[2].partition("/")[0]
+    assert f"webhook to {host} was taken back with 2 events not delivered" in caplog.text
+    nursery.cancel_scope.cancel()
+
+
+async def test_the_first_receiver_may_come_late(nursery: trio.Nursery) -> None:
+    receiver = Receiver(200)
+    await nursery.start(receiver.serve)
+    async with shop() as (tree, start_again), posting(tree, []) as posted:
+        await start_again(1)
+        posted.become([Webhook(receiver.url, STARTED)])
+        await trio.testing.wait_all_tasks_blocked()
+        await start_again(1)
+        await receiver.until(1)
+    assert incarnations(receiver) == [3]
+    nursery.cancel_scope.cancel()
+
+
+async def test_nobody_to_tell_holds_up_no_end(autojump_clock: trio.testing.MockClock) -> None:
+    async with shop() as (tree, _):
+        async with posting(tree, []):
+            pass
+        assert trio.current_time() == 0
 
 
 def test_a_secret_may_be_any_bytes() -> None:

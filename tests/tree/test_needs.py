@@ -238,6 +238,27 @@ async def test_needs_that_are_taken_back_are_waited_for_no_more() -> None:
         assert state(tree, "web") is State.RUNNING
 
 
+async def test_a_restart_by_need_waits_as_at_the_first_start() -> None:
+    specs = [child("db", Slow(5)), child("web", Slow(0), after={"db": "ready"})]
+    async with open_tree(supervisor("app", specs)) as tree:
+        recorder = Recorder(tree)
+        for path in ("web", "db"):
+            await tree.terminate_child(path)
+        assert (await tree.restart_child("db", by_need=True)).running
+        ref = await tree.restart_child("web", by_need=True)
+        assert (ref.incarnation, ref.running) == (1, False)
+        shown = tree.child("web")
+        assert shown is not None
+        assert (shown.state, shown.waits_for) == (State.PENDING, ("db ready",))
+        waiting = [each for each in recorder.events if type(each) is events.ChildWaiting]
+        assert [(each.path, each.waits_for) for each in waiting] == [("web", ("db ready",))]
+        await tree.wait_until(lambda now: now.child("web").state is State.RUNNING)
+        assert started(recorder) == {"db": 5, "web": 10}
+        assert tree.snapshot().child("web").incarnation == 2
+        await tree.terminate_child("web")
+        assert (await tree.restart_child("web", by_need=True)).running
+
+
 async def test_a_held_child_is_not_started_when_its_needs_are_met() -> None:
     specs = [
         child("db", Slow(5)),

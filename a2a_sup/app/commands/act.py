@@ -199,10 +199,15 @@ def _tell_plan(plan: dict[str, Any]) -> None:
 def _tell_steps(plan: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     for step in steps:
         click.echo(_line_of(step))
-    if plan["steps"]:
-        click.echo(f"{len(plan['untouched'])} untouched")
-    else:
+    is_something = plan["steps"] or plan["webhooks"]
+    if plan["webhooks"]:
+        click.echo("update the webhooks")
+    if not is_something:
         click.echo("nothing to do")
+    if plan["next_start"]:
+        click.echo(f"for the next start: {', '.join(plan['next_start'])}")
+    if is_something:
+        click.echo(f"{len(plan['untouched'])} untouched")
 
 
 def _tell_outcome(found: dict[str, Any]) -> None:

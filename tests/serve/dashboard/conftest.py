@@ -25,6 +25,8 @@ from a2a_sup.serve.publisher import Limits, Publisher
 class FreeDoor:
     """Any free port of the loopback interface."""
 
+    is_local = True
+
     async def open(self) -> trio.SocketListener:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=2_000)
         return listeners[0]
