@@ -241,8 +241,8 @@ class ProcessHost:
     def _strangers(self) -> Iterator[tuple[int, int]]:
         """Yield the orphans that may be ours, with their sessions; no child's own process.
 
-        Processes in our session are the program's own affair: a mark on them is an accident of
-        two forks at the same time. Our children's processes never are in our session.
+        Processes in our session are the program's own affair, whatever marks they carry. Our
+        children's processes never are in our session.
         """
         own = os.getsid(0)
         for pid in self._orphans().difference(self._alive.values()):

@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from a2a_sup.children.marks import (
 )
 from a2a_sup.children.process import ProcessExited, process
 from a2a_sup.model.spec import ChildFunction, SupervisorSpec
+from tests.children.meanwhile import forking_meanwhile
 
 ROOT = Path(__file__).parents[2]
 PAYLOAD = Path(__file__).with_name("payload.py")
@@ -125,6 +127,34 @@ async def test_a_program_is_changed_in_no_way_and_its_own_processes_are_left_alo
     assert "A2A_SUP_MARK" not in os.environ
 
 
+@pytest.mark.parametrize("forked_by", ["another thread", "the event loop"])
+async def test_what_a_program_starts_while_a_child_is_made_outlives_the_child(
+    context: Any, tag: str, forked_by: str
+) -> None:
+    token = trio.lowlevel.current_trio_token()
+    own = []
+
+    def start() -> None:
+        own.append(subprocess.Popen(["sleep", tag], start_new_session=True))
+        own.append(subprocess.Popen(["sh", "-c", f"setsid sleep {tag} & exec sleep {tag}"]))
+
+    def fork() -> None:
+        if forked_by == "the event loop":
+            trio.from_thread.run_sync(start, trio_token=token)
+        else:
+            thread.submit(start).result()
+
+    with ThreadPoolExecutor(1) as thread, forking_meanwhile(fork):
+        await function(["true"])(context)
+    try:
+        await eventually_have(tag, 3)
+        assert not [pid for pid in pids_with(tag) if marks_on(pid)]
+    finally:
+        for started in own:
+            started.kill()
+            started.wait()
+
+
 async def test_siblings_are_told_apart(make_context: Any, tag: str) -> None:
     one, other = make_context("1"), make_context("2")
     async with trio.open_nursery() as nursery:
@@ -214,6 +244,10 @@ def owning(program: str, *prefix: str) -> dict[str, Any]:
 
 def test_every_status_is_right_while_orphans_are_reaped() -> None:
     assert owning("statuses") == {"children": 0, "own": 0, "left": 0}
+
+
+def test_what_the_program_starts_while_a_child_is_made_keeps_its_status() -> None:
+    assert owning("meanwhile") == {"own": 7}
 
 
 def test_what_forks_faster_than_one_can_look_is_caught() -> None:
