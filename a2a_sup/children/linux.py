@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -16,6 +17,8 @@ from collections.abc import Iterable
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_GET_CHILD_SUBREAPER = 37
+NO_SUCH_PROCESS = (errno.ESRCH, errno.ENOENT, errno.EINVAL)
+"""Errors of pidfd_open(2). The last two: the number is now a thread's; older kernels say EINVAL."""
 
 
 def own_proc_is_mounted() -> bool:
@@ -140,8 +143,10 @@ def is_dead(pid: int) -> bool:
     """
     try:
         handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
+    except OSError as exc:
+        if exc.errno in NO_SUCH_PROCESS:
+            return True
+        raise
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
