@@ -9,15 +9,27 @@ from unittest import mock
 from a2a_sup.children import marks, spawning
 
 
+def nothing() -> None:
+    pass
+
+
 @contextmanager
-def forking_meanwhile(fork: Callable[[], None]) -> Iterator[None]:
-    """Have ``fork`` called each time the mark of a child is set, before the child is made."""
+def in_the_making(
+    before: Callable[[], None] = nothing, after: Callable[[], None] = nothing
+) -> Iterator[None]:
+    """Have functions called in the thread that makes a child.
+
+    Args:
+        before: when the mark is set, and the process not made yet.
+        after: when the process is there, and nobody but this thread knows.
+    """
 
     @contextmanager
     def inherited(mark: int) -> Iterator[None]:
         with marks.inherited(mark):
-            fork()
+            before()
             yield
+        after()
 
     with mock.patch.object(spawning, "inherited", inherited):
         yield

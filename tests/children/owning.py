@@ -23,7 +23,7 @@ from a2a_sup.children.hygiene import current_host, own_processes
 from a2a_sup.children.marks import new_instance
 from a2a_sup.children.process import ProcessExited, run_command
 from a2a_sup.children.task import task
-from tests.children.meanwhile import forking_meanwhile
+from tests.children.meanwhile import in_the_making
 
 ORPHAN = "import os, sys, time\nif os.fork(): sys.exit(int(sys.argv[1]))\nos.setsid()\n"
 HOPPER = """
@@ -125,7 +125,7 @@ async def meanwhile() -> dict[str, object]:
         own.append(subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True))
 
     with ThreadPoolExecutor(1) as thread:
-        with forking_meanwhile(lambda: thread.submit(start).result()):
+        with in_the_making(lambda: thread.submit(start).result()):
             await status_of(Context("child"), ["true"])
         [process] = own
         process.communicate(b"\n", timeout=10)
