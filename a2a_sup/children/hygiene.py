@@ -6,7 +6,8 @@ everything that carries its mark is killed before it may be started again. Where
 list: what lost its parent is now a child of somebody who inherits orphans.
 
 - :class:`ProcessHost` is tame, for somebody's program: nothing about the program changes. Orphans
-  go to an ancestor or to PID 1, and are found among their children by the mark.
+  go to an ancestor or to PID 1, and are found among their children by the mark. What there was
+  before the first child, and whatever else turns out to carry no mark, is not looked at again.
 - :class:`OwningHost` is for ``a2a-sup run``: all orphans below come to this process, which is PID 1
   or makes itself a subreaper. So it also answers for those that lost every mark: they are killed.
   Once a second it looks for such, and reaps the dead.
@@ -30,6 +31,7 @@ import attrs
 import trio
 
 from a2a_sup.children import linux
+from a2a_sup.children.heirs import Heirs
 from a2a_sup.children.logs import LogBook
 from a2a_sup.children.marks import carry, instance_of, mark_of, marks_on, new_instance
 from a2a_sup.children.oom import OomKills
@@ -61,7 +63,11 @@ def current_host() -> ProcessHost:
     try:
         return _current.get()
     except LookupError:
-        return _installed(ProcessHost(new_instance()))
+        heirs = Heirs([os.getpid(), 1, *linux.ancestors()])
+        # What there is now was there before the first child.
+        for pid in heirs.children():
+            heirs.settle(pid, linux.identity_of(pid))
+        return _installed(ProcessHost(new_instance(), heirs))
 
 
 def own_processes(instance: int) -> OwningHost:
@@ -105,8 +111,8 @@ class ProcessHost:
         oom: which of them the kernel killed for memory.
     """
 
-    def __init__(self, instance: int) -> None:
-        """Take the number for the marks."""
+    def __init__(self, instance: int, heirs: Heirs) -> None:
+        """Take the number for the marks, and who may inherit orphans."""
         self.spawner = Spawner()
         self.logs = LogBook()
         self.oom = OomKills()
@@ -118,12 +124,7 @@ class ProcessHost:
         """The marks whose processes are being killed, and which session they began in."""
         self._forbidden = set[int]()
         """Processes that may not be signalled."""
-        self._corpses = set[int]()
-        """Dead processes that somebody else has not reaped, perhaps never will."""
-        self._heirs = {os.getpid(), 1, *linux.ancestors()}
-        """Who may inherit orphans. If one of them ends, it is another of them."""
-        self._foreign = dict[int, int]()
-        """Processes that carry none of our marks and so never will, by pid and identity."""
+        self._heirs = heirs
         self._next_round: _Round | None = None
 
     async def serve(self) -> None:
@@ -198,8 +199,6 @@ class ProcessHost:
         ended = {session: mark for mark, session in self._ended.items()}
         for pid, session in self._strangers():
             # The cheap answers first: what forks all the time is caught only by being fast.
-            if pid in self._corpses and linux.is_dead(pid):
-                continue
             if session in ended:
                 marks = frozenset({ended[session]})
             elif session in living or (not ended and linux.is_dead(pid)):
@@ -220,44 +219,45 @@ class ProcessHost:
             return
         except PermissionError:
             self._forbidden.add(pid)
-        if linux.reap(pid) is None and linux.is_dead(pid):
-            self._corpses.add(pid)
+        if linux.reap(pid) is None:
+            # It is somebody else's to reap, who perhaps never will.
+            identity = linux.identity_of(pid)
+            if linux.is_dead(pid):
+                self._heirs.settle(pid, identity)
 
     def _marks_of_ours(self, pid: int) -> frozenset[int]:
-        """Return the marks of this host on a process.
-
-        A system's services are among the orphans in somebody's program: they are looked at once.
-        """
+        """Return the marks of this host on a process. One that has none never will have any."""
         identity = linux.identity_of(pid)
-        if identity is not None and self._foreign.get(pid) == identity:
-            return frozenset()
         marks = frozenset(mark for mark in marks_on(pid) if instance_of(mark) == self._instance)
-        if not marks and linux.is_dead(pid):
-            self._corpses.add(pid)
-        elif not marks and identity is not None:
-            self._foreign[pid] = identity
+        if not marks:
+            self._settle(pid, identity)
         return marks
+
+    def _settle(self, pid: int, identity: int | None) -> None:
+        """Leave a process alone from now on.
+
+        Not while a child is made: what was started by it is not known by its session yet. So never
+        where all processes are owned, for there what has no mark is nobody's, and is killed.
+        """
+        if None not in self._alive.values():
+            self._heirs.settle(pid, identity)
 
     def _strangers(self) -> Iterator[tuple[int, int]]:
         """Yield the orphans that may be ours, with their sessions; no child's own process.
 
-        Processes in our session are the program's own affair: a mark on them is an accident of
-        two forks at the same time. Our children's processes never are in our session.
+        Processes in our session are the program's own affair, whatever marks they carry. Our
+        children's processes never are in our session.
         """
         own = os.getsid(0)
-        for pid in self._orphans().difference(self._alive.values()):
+        for pid in self._heirs.children(spare=set(self._alive.values())):
             session = linux.session_of(pid)
             if session not in (own, None):
                 yield pid, session
+            elif session == own:
+                self._settle(pid, linux.identity_of(pid))
 
     def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:  # noqa: ARG002
         return not marks.isdisjoint(self._ended)
-
-    def _orphans(self) -> set[int]:
-        if not os.access("/proc/1/task", os.R_OK):
-            # Other users' processes are hidden (hidepid), and with them who inherits orphans.
-            return set(linux.all_pids())
-        return set().union(*map(linux.children_of, self._heirs))
 
 
 class OwningHost(ProcessHost):
@@ -265,7 +265,7 @@ class OwningHost(ProcessHost):
 
     def __init__(self, instance: int) -> None:
         """Take the number for the marks, and carry it too."""
-        super().__init__(instance)
+        super().__init__(instance, Heirs([os.getpid()]))
         # Processes that the program makes itself, such as a probe's command, carry this mark.
         own = mark_of(instance, 0)
         carry(own)
@@ -311,11 +311,8 @@ class OwningHost(ProcessHost):
             return False
         if pid not in self._told:
             _log.warning("killing orphan %d, of no child: %s", pid, linux.command_line(pid))
-        self._told = self._told & self._orphans() | {pid}
+        self._told = self._told & linux.children_of(os.getpid()) | {pid}
         return True
-
-    def _orphans(self) -> set[int]:
-        return linux.children_of(os.getpid())
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -15,6 +16,9 @@ from collections.abc import Iterable
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_GET_CHILD_SUBREAPER = 37
+NO_SUCH_PROCESS = (errno.ESRCH, errno.ENOENT, errno.EINVAL)
+"""Errors of pidfd_open(2). The last two: the number is now a thread's; older kernels say EINVAL."""
 
 
 def own_proc_is_mounted() -> bool:
@@ -47,7 +51,16 @@ def ask_for_signal_at_parents_death(number: signal.Signals) -> None:
     _prctl(PR_SET_PDEATHSIG, number)
 
 
-def _prctl(option: int, value: int) -> None:
+def inherits_orphans() -> bool:
+    """Return whether orphans among the descendants become children of this process."""
+    if os.getpid() == 1:
+        return True
+    is_subreaper = ctypes.c_int()
+    _prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(is_subreaper))
+    return bool(is_subreaper.value)
+
+
+def _prctl(option: int, value: object) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -75,11 +88,21 @@ def read(path: str) -> bytes:
 
 def children_of(pid: int) -> set[int]:
     """Return the children of a process, zombies too; empty if it is gone or hidden."""
-    found = set[int]()
+    return set[int]().union(*child_lists_of(pid).values())
+
+
+def child_lists_of(pid: int) -> dict[int, list[int]]:
+    """Return the children of a process, zombies too, by the thread that has each of them.
+
+    That is the thread that forked it; the first thread for orphans, and for what was forked by a
+    thread that has ended. In each list they are in the order in which they came to it.
+    """
+    lists = {}
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            found.update(map(int, read(f"/proc/{pid}/task/{thread}/children").split()))
-    return found
+            pids = read(f"/proc/{pid}/task/{thread}/children").split()
+            lists[int(thread)] = list(map(int, pids))
+    return lists
 
 
 def descendants_of(pid: int) -> set[int]:
@@ -120,8 +143,10 @@ def is_dead(pid: int) -> bool:
     """
     try:
         handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
+    except OSError as exc:
+        if exc.errno in NO_SUCH_PROCESS:
+            return True
+        raise
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)

@@ -19,7 +19,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 
-from a2a_sup.children.linux import read
+from a2a_sup.children.linux import child_lists_of, children_of, inherits_orphans, read
 
 VARIABLE = "A2A_SUP_MARK"
 RLIMIT_LOCKS = 10
@@ -55,7 +55,7 @@ def inherited(mark: int) -> Iterator[None]:
     """Let processes forked inside this block inherit the mark as their limit.
 
     The limit belongs to the whole process, so a fork by another thread in the same millisecond
-    takes the mark along: see how the host tells such processes apart by their session.
+    takes the mark along. From such a process it is taken away again.
     """
     with _limit_is_ours:
         before = resource.getrlimit(RLIMIT_LOCKS)
@@ -64,6 +64,28 @@ def inherited(mark: int) -> Iterator[None]:
             yield
         finally:
             resource.setrlimit(RLIMIT_LOCKS, before)
+            _take_back(mark, before[0])
+
+
+def _take_back(mark: int, limit: int) -> None:
+    """Give what other threads forked the limit that they would have without the mark.
+
+    Where orphans come to this process they come to its first thread. There an orphan of the new
+    child could not be told from what this thread forked, so there the mark stays.
+    """
+    lists = child_lists_of(os.getpid())
+    lists.pop(threading.get_native_id(), None)
+    if lists.get(os.getpid()) and inherits_orphans():
+        del lists[os.getpid()]
+    waiting = [pid for pids in lists.values() for pid in pids]
+    while waiting:
+        pid = waiting.pop()
+        # It may have ended, or have become another user's.
+        with contextlib.suppress(OSError):
+            soft, hard = resource.prlimit(pid, RLIMIT_LOCKS)
+            if soft == mark:
+                resource.prlimit(pid, RLIMIT_LOCKS, (limit, hard))
+                waiting += children_of(pid)
 
 
 def carry(mark: int) -> None:

@@ -1,4 +1,4 @@
-"""Programs that own all processes below them, for tests: ``statuses``, ``hoppers``, ``pipes``.
+"""Programs that own all processes below them, for tests: see ``PROGRAMS``.
 
 They run apart from the tests, because what they become cannot be undone. Each prints one
 JSON object.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +23,7 @@ from a2a_sup.children.hygiene import current_host, own_processes
 from a2a_sup.children.marks import new_instance
 from a2a_sup.children.process import ProcessExited, run_command
 from a2a_sup.children.task import task
+from tests.children.meanwhile import in_the_making
 
 ORPHAN = "import os, sys, time\nif os.fork(): sys.exit(int(sys.argv[1]))\nos.setsid()\n"
 HOPPER = """
@@ -113,6 +116,22 @@ async def statuses() -> dict[str, object]:
     return {"children": wrong["children"], "own": wrong["own"], "left": len(children())}
 
 
+async def meanwhile() -> dict[str, object]:
+    """A process of the program's own that is forked while a child is made, and outlives it."""
+    own: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        argv = ["sh", "-c", "read line; exit 7"]
+        own.append(subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True))
+
+    with ThreadPoolExecutor(1) as thread:
+        with in_the_making(lambda: thread.submit(start).result()):
+            await status_of(Context("child"), ["true"])
+        [process] = own
+        process.communicate(b"\n", timeout=10)
+    return {"own": process.returncode}
+
+
 async def hoppers() -> dict[str, object]:
     """200 processes that each fork a successor and end, all the time, out of the group."""
     context = Context("hoppers")
@@ -162,10 +181,12 @@ async def pipes() -> dict[str, object]:
     }
 
 
+PROGRAMS = {"statuses": statuses, "meanwhile": meanwhile, "hoppers": hoppers, "pipes": pipes}
+
+
 async def main(name: str) -> None:
     own_processes(new_instance())
-    program = {"statuses": statuses, "hoppers": hoppers, "pipes": pipes}[name]
-    print(json.dumps(await program()))
+    print(json.dumps(await PROGRAMS[name]()))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,19 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import trio
 
+from a2a_sup.children import linux
 from a2a_sup.children.hygiene import ProcessHost, current_host, own_processes
 from a2a_sup.children.marks import (
     RLIMIT_LOCKS,
@@ -27,6 +31,7 @@ from a2a_sup.children.marks import (
 )
 from a2a_sup.children.process import ProcessExited, process
 from a2a_sup.model.spec import ChildFunction, SupervisorSpec
+from tests.children.meanwhile import in_the_making
 
 ROOT = Path(__file__).parents[2]
 PAYLOAD = Path(__file__).with_name("payload.py")
@@ -70,6 +75,13 @@ def function(argv: list[str], **options: Any) -> ChildFunction:
     run = process("child", argv, **options).run
     assert not isinstance(run, SupervisorSpec)
     return run
+
+
+def dead_process(**options: Any) -> subprocess.Popen[bytes]:
+    """Return a process that nobody has reaped yet."""
+    dead = subprocess.Popen(["true"], **options)
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+    return dead
 
 
 async def eventually_have(tag: str, count: int) -> None:
@@ -123,6 +135,80 @@ async def test_a_program_is_changed_in_no_way_and_its_own_processes_are_left_alo
         nursery.cancel_scope.cancel()
     assert resource.getrlimit(RLIMIT_LOCKS) == limit
     assert "A2A_SUP_MARK" not in os.environ
+
+
+@pytest.mark.parametrize("forked_by", ["another thread", "the event loop"])
+async def test_what_a_program_starts_while_a_child_is_made_outlives_the_child(
+    context: Any, tag: str, forked_by: str
+) -> None:
+    token = trio.lowlevel.current_trio_token()
+    own = []
+
+    def start() -> None:
+        own.append(subprocess.Popen(["sleep", tag], start_new_session=True))
+        own.append(subprocess.Popen(["sh", "-c", f"setsid sleep {tag} & exec sleep {tag}"]))
+
+    def fork() -> None:
+        if forked_by == "the event loop":
+            trio.from_thread.run_sync(start, trio_token=token)
+        else:
+            thread.submit(start).result()
+
+    with ThreadPoolExecutor(1) as thread, in_the_making(fork):
+        await function(["true"])(context)
+    try:
+        await eventually_have(tag, 3)
+        assert not [pid for pid in pids_with(tag) if marks_on(pid)]
+    finally:
+        for started in own:
+            started.kill()
+            started.wait()
+
+
+async def test_what_lies_dead_about_a_program_is_looked_at_once(
+    make_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = function(["true"])
+    await run(make_context("1"))
+    dead = [dead_process(start_new_session=number % 2 == 0) for number in range(10)]
+    await run(make_context("2"))
+    look = mock.Mock(side_effect=linux.session_of)
+    monkeypatch.setattr(linux, "session_of", look)
+    await run(make_context("3"))
+    assert {own.pid for own in dead}.isdisjoint(call.args[0] for call in look.call_args_list)
+    assert [own.wait() for own in dead] == [0] * 10
+
+
+async def test_what_lost_its_marks_is_known_by_its_session_also_if_seen_while_its_child_is_made(
+    make_context: Any, tag: str
+) -> None:
+    other, child = make_context("other"), make_context("child")
+    is_made, other_ended = threading.Event(), threading.Event()
+
+    async def run_other() -> None:
+        await function(["sleep", "60"])(other)
+        other_ended.set()
+
+    def wait() -> None:
+        is_made.set()
+        assert other_ended.wait(10)
+
+    unmarked = f"prlimit --locks=unlimited env -i sleep {tag}"
+    # An orphan in the session, but not in the group.
+    argv = ["bash", "-c", f"set -m; sh -c '{unmarked} &' & wait; exec sleep {tag}"]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_other)
+        await other.start.wait()
+        with in_the_making(after=wait):
+            nursery.start_soon(function(argv), child)
+            assert await trio.to_thread.run_sync(is_made.wait, 10)
+            with trio.fail_after(10):
+                while len(pids := pids_with(tag)) != 2 or all(map(marks_on, pids)):
+                    await trio.sleep(0.01)
+            other.stop.set()
+            await child.start.wait()
+        child.stop.set()
+    assert not pids_with(tag)
 
 
 async def test_siblings_are_told_apart(make_context: Any, tag: str) -> None:
@@ -214,6 +300,10 @@ def owning(program: str, *prefix: str) -> dict[str, Any]:
 
 def test_every_status_is_right_while_orphans_are_reaped() -> None:
     assert owning("statuses") == {"children": 0, "own": 0, "left": 0}
+
+
+def test_what_the_program_starts_while_a_child_is_made_keeps_its_status() -> None:
+    assert owning("meanwhile") == {"own": 7}
 
 
 def test_what_forks_faster_than_one_can_look_is_caught() -> None:
