@@ -91,15 +91,18 @@ def children_of(pid: int) -> set[int]:
     return set[int]().union(*child_lists_of(pid).values())
 
 
-def child_lists_of(pid: int) -> dict[int, list[int]]:
+def child_lists_of(pid: int, *, but: int | None = None) -> dict[int, list[int]]:
     """Return the children of a process, zombies too, by the thread that has each of them.
 
     That is the thread that forked it; the first thread for orphans, and for what was forked by a
-    thread that has ended. In each list they are in the order in which they came to it.
+    thread that has ended. In each list they are in the order in which they came to it. The thread
+    ``but`` is left out: to read a long list takes a while.
     """
     lists = {}
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            if int(thread) == but:
+                continue
             pids = read(f"/proc/{pid}/task/{thread}/children").split()
             lists[int(thread)] = list(map(int, pids))
     return lists

@@ -73,8 +73,7 @@ def _take_back(mark: int, limit: int) -> None:
     Where orphans come to this process they come to its first thread. There an orphan of the new
     child could not be told from what this thread forked, so there the mark stays.
     """
-    lists = child_lists_of(os.getpid())
-    lists.pop(threading.get_native_id(), None)
+    lists = child_lists_of(os.getpid(), but=threading.get_native_id())
     if lists.get(os.getpid()) and inherits_orphans():
         del lists[os.getpid()]
     waiting = [pid for pids in lists.values() for pid in pids]
