@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a2a_sup.app.program import main
+from a2a_sup.app.program import start
 
 if __name__ == "__main__":
-    main()
+    start()

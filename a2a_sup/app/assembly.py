@@ -9,7 +9,6 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from a2a_sup.app.essential import INFO
-from a2a_sup.app.probes import probes_of
 from a2a_sup.app.settings import (
     ChildConfig,
     Config,
@@ -26,6 +25,7 @@ from a2a_sup.children.schedule import scheduled
 from a2a_sup.children.spawning import CannotRun, check
 from a2a_sup.children.supervisor import supervisor
 from a2a_sup.errors import SpecError
+from a2a_sup.model.health import Probe
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.model.strategy import AutoShutdownWord, StrategyWord
 
@@ -152,7 +152,7 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
         wait_ready=config.wait_ready,
         start_timeout=config.start_timeout,
         tags=config.tags,
-        probes=probes_of(config),
+        probes=_probes(config),
         **options,
     )
     if config.is_scheduled:
@@ -164,6 +164,15 @@ def _process(config: ProcessConfig, logs_dir: Path | None) -> ChildSpec:
     if config.essential:
         info[INFO] = True
     return attrs.evolve(spec, info=info, after=config.after)
+
+
+def _probes(config: ProcessConfig) -> list[Probe]:
+    if not config.probes and config.memory_limit is None:
+        return []
+    # What can be asked of a child takes a while to import.
+    from a2a_sup.app.probes import probes_of  # noqa: PLC0415
+
+    return probes_of(config)
 
 
 def _logs(settings: LogSettings, directory: Path | None) -> LogFiles | None:

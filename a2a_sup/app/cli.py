@@ -17,6 +17,7 @@ from a2a_sup.app.config import build, read_config
 from a2a_sup.app.control_path import default_control_path
 from a2a_sup.app.environment import with_own_scripts, without_own_secrets
 from a2a_sup.app.guardian import guard
+from a2a_sup.app.options import Options
 from a2a_sup.app.problems import ConfigError
 from a2a_sup.app.settings import Config, SupervisorConfig
 from a2a_sup.app.token import BadToken, read_token
@@ -157,11 +158,10 @@ def run(
         token = read_token(environ, config.serve.token_file)
     except BadToken as error:
         _fail(str(error), EX_BAD_FILE)
-    host.block_signals()
     os.environ.clear()
     os.environ.update(without_own_secrets(environ))
     state_dir = (state_dir or _default_state_dir(file)).absolute()
-    options = host.Options(
+    options = Options(
         file=file,
         state_dir=state_dir,
         control=_control_path(control, state_dir),

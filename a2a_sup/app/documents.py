@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import json5
-
 from a2a_sup.app.problems import one_line
 
 JSON_SUFFIXES = frozenset({".json", ".json5", ".jsonc"})
@@ -70,6 +68,8 @@ def read_text(file: Path) -> str:
 
 
 def _json(text: str) -> dict[str, Any]:
+    import json5  # noqa: PLC0415 - most files are TOML
+
     document = json5.loads(text, object_pairs_hook=JsonObject)
     if not isinstance(document, JsonObject):
         raise DocumentError("the file holds no JSON object; allowed: an object, {...}")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
+from a2a_sup.app.logs import logger
 from a2a_sup.model import events
 from a2a_sup.model.reasons import Reason
 from a2a_sup.model.restarts import RestartType
@@ -101,9 +102,5 @@ class Essential:
     def _end(self, path: str, reason: Reason) -> None:
         if self.status is None:
             self.status = status_of(self._runs[path].exit_status, reason)
-            import structlog  # noqa: PLC0415 - `check` reads this module and logs nothing
-
-            structlog.get_logger().warning(
-                "essential.ended", child=path, reason=str(reason), status=self.status
-            )
+            logger().warning("essential.ended", child=path, reason=str(reason), status=self.status)
             self._stop()

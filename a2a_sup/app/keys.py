@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, get_args
 
-from a2a_sup.app.probe_keys import probes_of
 from a2a_sup.app.replicas import COPIES_LIMIT
 from a2a_sup.app.schedules import expression, not_for_mcp, timezone
+from a2a_sup.app.settings import ProbeConfig
 from a2a_sup.app.values import (
     Fields,
     Reader,
@@ -265,6 +265,13 @@ def _pattern(value: Value) -> str:
     return pattern
 
 
+def _probes(value: Value) -> tuple[ProbeConfig, ...]:
+    # What can be asked of a child takes a while to import.
+    from a2a_sup.app.probe_keys import probes_of  # noqa: PLC0415
+
+    return probes_of(command)(value)
+
+
 INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "restart": restart,
     "cwd": path,
@@ -285,7 +292,7 @@ INHERITABLE_KEYS: dict[str, Reader[Any]] = {
     "watch": watch,
     "tags": _TAGS,
     "logs": _LOGS,
-    "probes": probes_of(command),
+    "probes": _probes,
 }
 """The keys of a process that ``[defaults]`` may hold."""
 

@@ -1,12 +1,21 @@
-"""The program's own log: lines for people or JSON for machines."""
+"""The program's own log: lines for people or JSON for machines.
+
+What renders it takes a while to import, and a tree is not to wait for that: it is imported at the
+first line.
+"""
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
-from typing import Literal, Protocol, TextIO, cast
+import time
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, cast
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 LogFormat = Literal["console", "json"]
 
@@ -29,8 +38,8 @@ class _Forwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record again, by structlog."""
-        log = structlog.get_logger()
-        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        fields = {"logger": record.name, "exc_info": record.exc_info}
+        logger().log(record.levelno, record.getMessage(), **fields)
 
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -51,18 +60,54 @@ def configure_logs(log_format: LogFormat, level: str, out: Stream) -> None:
         level: one of LEVELS; what is below is dropped.
         out: where to.
     """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    _waiting[:] = [partial(_configure, log_format, threshold, out)]
+    logging.basicConfig(handlers=[_Forwarder()], level=max(threshold, logging.WARNING), force=True)
+
+
+_waiting: list[Callable[[], None]] = []
+"""What is still to be done before the first line."""
+
+
+def logger() -> Any:
+    """Return the program's log, a logger of structlog."""
+    import structlog  # noqa: PLC0415 - see the module
+
+    while _waiting:
+        _waiting.pop()()
+    return structlog.get_logger()
+
+
+def _stamp(
+    shown: Callable[[datetime.datetime], str],
+    zone: datetime.tzinfo | None,
+    _logger: Any,
+    _method: str,
+    line: MutableMapping[str, Any],
+) -> MutableMapping[str, Any]:
+    """Give a line its time: that of what it tells, in seconds since 1970, if it says so; or now."""
+    told = line.get("timestamp")
+    seconds = told if isinstance(told, float) else time.time()
+    line["timestamp"] = shown(datetime.datetime.fromtimestamp(seconds, zone))
+    return line
+
+
+def _configure(log_format: LogFormat, threshold: int, out: Stream) -> None:
+    import structlog  # noqa: PLC0415 - see the module
+
     render: structlog.typing.Processor
     if log_format == "json":
-        clock = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        clock = partial(
+            _stamp, lambda at: f"{at.isoformat(timespec='microseconds')[:-6]}Z", datetime.UTC
+        )
         render = structlog.processors.JSONRenderer(default=repr)
     else:
-        clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        clock = partial(_stamp, lambda at: f"{at:%H:%M:%S}", None)
         render = structlog.dev.ConsoleRenderer(
             colors=has_colours(out),
             pad_event_to=22,
             exception_formatter=structlog.dev.plain_traceback,
         )
-    threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -74,4 +119,3 @@ def configure_logs(log_format: LogFormat, level: str, out: Stream) -> None:
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, out)),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[_Forwarder()], level=max(threshold, logging.WARNING), force=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import structlog
-
+from a2a_sup.app.logs import logger
 from a2a_sup.model import events
 from a2a_sup.model.reasons import Reason
 from a2a_sup.tree.bus import Subscription
@@ -126,10 +125,19 @@ def fields_of(event: Event, who: Who = "child") -> dict[str, Any]:
 class Narrator:
     """Writes events to the log. The pid that a child reports is told when it has started."""
 
-    def __init__(self, about: Mapping[str, Any]) -> None:
-        """Use the log that ``configure_logs`` set up; tell ``about`` when the tree has started."""
-        self._log = structlog.get_logger()
+    def __init__(
+        self, about: Mapping[str, Any], wall_time: Callable[[float], float] | None = None
+    ) -> None:
+        """Use the log that ``configure_logs`` set up.
+
+        Args:
+            about: is told when the tree has started.
+            wall_time: makes the time of an event that of its line, in seconds since 1970; None:
+                lines have the time at which they are written.
+        """
+        self._log = logger()
         self._about = about
+        self._wall_time = wall_time
         self._pids: dict[str, Any] = {}
 
     async def narrate(self, subscription: Subscription) -> None:
@@ -147,8 +155,14 @@ class Narrator:
                 if path in self._pids:
                     fields["pid"] = self._pids.pop(path)
             case events.SupervisorStarted(path=""):
-                self._log.info("tree.started", **self._about)
-        self._log.log(_NUMBERS[level_of(event)], event.type, **fields)
+                self._log.info("tree.started", **{**self._about, **self._timestamp(event)})
+        line = {**fields, **self._timestamp(event)}
+        self._log.log(_NUMBERS[level_of(event)], event.type, **line)
+
+    def _timestamp(self, event: Event) -> dict[str, float]:
+        if self._wall_time is None or isinstance(event, events.EventsDropped):
+            return {}
+        return {"timestamp": self._wall_time(event.time)}
 
     def _remember_pid(self, path: str, details: Mapping[str, Any]) -> None:
         if details.get("pid") is not None:
@@ -159,7 +173,7 @@ class Narrator:
 
 async def narrate_services(subscription: Subscription) -> None:
     """Write what goes wrong in the tree of the program's own services; the rest at debug level."""
-    log = structlog.get_logger()
+    log = logger()
     async for event in subscription:
         level = level_of(event)
         name = event.type.replace("child.", "service.")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import structlog
+from a2a_sup.app.logs import logger
 
 FILE_NAME = "operator.json"
 SIZE_LIMIT = 10 * 2**20
@@ -94,8 +94,9 @@ class OperatorStops:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
-            log = structlog.get_logger()
-            log.warning("operator.forgotten", file=str(self.file), because=str(exc) or repr(exc))
+            logger().warning(
+                "operator.forgotten", file=str(self.file), because=str(exc) or repr(exc)
+            )
 
     def _write(self) -> None:
         """Replace the file. A disk that is full must not keep a child from being stopped."""
@@ -111,7 +112,6 @@ class OperatorStops:
             because = exc.strerror
         else:
             return
-        log = structlog.get_logger()
-        log.error("operator.not_recorded", file=str(self.file), because=because)
+        logger().error("operator.not_recorded", file=str(self.file), because=because)
         with suppress(OSError):
             new.unlink()

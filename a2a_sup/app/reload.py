@@ -16,6 +16,7 @@ import trio
 
 from a2a_sup.app.reload_plan import Plan, Step, partly, path_of, plan, step_to_json
 from a2a_sup.app.reload_work import Failed, Work, give, upwards
+from a2a_sup.app.scene import Build
 from a2a_sup.app.settings import ChildConfig, Config, SupervisorConfig
 from a2a_sup.errors import A2ASupError, CallError
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
@@ -75,7 +76,6 @@ class Outcome:
         }
 
 
-Build = Callable[[Config], ChildSpec]
 Check = Callable[[ChildConfig], str | None]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +18,6 @@ from a2a_sup.app.reload import CannotReload, Outcome, Reloader, walk
 from a2a_sup.app.replicas import COPIES_LIMIT, has_copies, with_copies
 from a2a_sup.app.settings import Config
 from a2a_sup.errors import NoSuchChild, NotSupported, SpecError
-from a2a_sup.model.spec import ChildSpec
 
 DEBOUNCE = 0.2
 """Seconds without a change until a change of files is looked at: an editor writes several times."""
@@ -47,26 +46,20 @@ class Reloading:
         self._read = read
         self._stops = stops
         self.around: Callable[[], AbstractContextManager[None]] = nullcontext
-        # One more may wait while one is under way: it will see all that changed meanwhile.
-        self._requests, self._heard = trio.open_memory_channel[str](1)
 
-    @property
-    def spec(self) -> ChildSpec:
-        """The specification of the tree as it is now."""
-        return self._reloader.spec
-
-    def request(self, trigger: str) -> None:
-        """Have ``run`` reload because of ``trigger``. Returns at once."""
-        with suppress(trio.WouldBlock):
-            self._requests.send_nowait(trigger)
-
-    async def run(self, task_status: trio.TaskStatus[trio.CancelScope], *, watch: bool) -> None:
-        """Reload at every request, and with ``watch`` at every change of the files."""
+    async def run(
+        self,
+        requests: AsyncIterable[str],
+        task_status: trio.TaskStatus[trio.CancelScope],
+        *,
+        watch: bool,
+    ) -> None:
+        """Reload at every request, which is its trigger, and with ``watch`` when files change."""
         async with trio.open_nursery() as nursery:
             task_status.started(nursery.cancel_scope)
             if watch:
                 nursery.start_soon(self._watch)
-            async for trigger in self._heard:
+            async for trigger in requests:
                 await self.heed(trigger)
 
     async def reload(self, plan_only: bool) -> dict[str, Any]:  # noqa: FBT001 - of the API

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import structlog
 import trio
 
+from a2a_sup.app.doors import Doors
 from a2a_sup.app.settings import ServeConfig
 from a2a_sup.app.watching import Watching
 from a2a_sup.children.supervisor import supervisor
@@ -28,7 +28,7 @@ from a2a_sup.serve.handshake import Rules
 from a2a_sup.serve.health import health_routes
 from a2a_sup.serve.http import App, serve_app
 from a2a_sup.serve.lag import LoopLag
-from a2a_sup.serve.listen import Address, Door
+from a2a_sup.serve.listen import Door
 from a2a_sup.serve.metrics import EVENTS_HELD, Metrics, metrics_routes
 from a2a_sup.serve.mirror import mirror_servers
 from a2a_sup.serve.origins import origins_of
@@ -36,6 +36,7 @@ from a2a_sup.serve.page import page_routes
 from a2a_sup.serve.publisher import Limits, Publisher
 from a2a_sup.serve.site import site
 from a2a_sup.serve.webhooks import Receivers
+from a2a_sup.tree.bus import Subscription
 from a2a_sup.tree.handle import TreeHandle
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Shown:
         receivers: who is told of events; None: nobody ever.
         registry: the agents.
         control: what the API shows and does, and its rules for callers.
-        control_path: where the control socket is; None: there is none.
+        doors: where each service listens; one that has none is not run.
+        early: the tree's events from before its start; None: from now on.
         watching: restarts children when files change; None: nobody does.
         token: who has to know it may watch, where watching needs one.
     """
@@ -73,7 +75,8 @@ class Shown:
     receivers: Receivers | None = None
     registry: AgentRegistry
     control: Control
-    control_path: Path | None = None
+    doors: Doors
+    early: Subscription | None = None
     watching: Watching | None = None
     token: str | None = attrs.field(default=None, repr=False)
 
@@ -85,25 +88,24 @@ class Service:
     Attributes:
         name: unique.
         run: runs it until it is cancelled; takes ``task_status``.
-        door: where it listens.
     """
 
     name: str
     run: Callable[..., Awaitable[object]]
-    door: Door | None = None
 
 
 def services_of(shown: Shown) -> list[Service]:
     """Return the services that the configuration asks for, in the order of their start."""
     services: list[Service] = []
-    if shown.control_path is not None:
-        services.append(_control(shown, shown.control_path, services))
+    doors = shown.doors
+    if doors.control is not None:
+        services.append(_control(shown, doors.control))
     services.append(Service("agents", partial(mirror_servers, shown.tree, shown.registry)))
-    if shown.serve.dashboard is not None:
-        services.append(_dashboard(shown, shown.serve.dashboard))
-    if shown.serve.http is not None:
+    if doors.dashboard is not None:
+        services.append(_dashboard(shown, doors.dashboard))
+    if doors.http is not None:
         services.append(_counting(shown))
-        services.append(_http(shown, shown.serve.http, services))
+        services.append(_http(shown, doors.http))
     if shown.watching is not None:
         services.append(Service("watch", shown.watching.run))
     if shown.receivers is not None:
@@ -111,13 +113,8 @@ def services_of(shown: Shown) -> list[Service]:
     return services
 
 
-def routes_of(shown: Shown, services: Sequence[Service]) -> list[BaseRoute]:
-    """Return everything that is served over HTTP.
-
-    Args:
-        shown: what is shown.
-        services: all of them; the page looks up where the dashboard is.
-    """
+def routes_of(shown: Shown) -> list[BaseRoute]:
+    """Return everything that is served over HTTP."""
     from a2a_sup.serve.api import api_routes  # noqa: PLC0415 - only when it serves
 
     return [
@@ -129,22 +126,20 @@ def routes_of(shown: Shown, services: Sequence[Service]) -> list[BaseRoute]:
             lambda: attrs.asdict(shown.registry.stats()),
         ),
         *metrics_routes(shown.metrics),
-        *page_routes(lambda: shown.serve.dashboard_url or port_of(services, "dashboard")),
+        *page_routes(lambda: shown.serve.dashboard_url or shown.doors.port("dashboard")),
     ]
 
 
-def _control(shown: Shown, path: Path, services: Sequence[Service]) -> Service:
+def _control(shown: Shown, door: Door) -> Service:
     """Return the control socket: the same site, for those whom the kernel knows."""
-    door = Door(path, "give another path with --control PATH, or --control off")
 
     def make_site() -> App:
-        return site(routes_of(shown, services), shown.metrics.observe_request)
+        return site(routes_of(shown), shown.metrics.observe_request)
 
-    return Service("control", partial(serve_app, make_site, door), door)
+    return Service("control", partial(serve_app, make_site, door))
 
 
-def _dashboard(shown: Shown, address: Address) -> Service:
-    door = Door(address, "give another address with --dashboard HOST:PORT, or --dashboard off")
+def _dashboard(shown: Shown, door: Door) -> Service:
     rules = Rules(
         origins=shown.serve.origins,
         names=shown.serve.names,
@@ -158,37 +153,29 @@ def _dashboard(shown: Shown, address: Address) -> Service:
         ("a2a_sup_dashboard_clients", "Who watches now.", lambda: len(publisher.watchers)),
         ("a2a_sup_dashboard_cut_total", "Watchers cut, being slow or dead.", lambda: publisher.cut),
     ]
-    return Service("dashboard", partial(publisher.serve, door), door)
+    return Service("dashboard", partial(publisher.serve, door))
 
 
 def _counting(shown: Shown) -> Service:
+    first = None if shown.early is None else shown.early.twin()
+
     async def count() -> None:
-        with shown.tree.events(EVENTS_HELD) as subscription:
+        nonlocal first
+        with first or shown.tree.events(EVENTS_HELD) as subscription:
+            first = None
             await shown.metrics.count(subscription)
 
     return Service("metrics", count)
 
 
-def port_of(services: Sequence[Service], name: str) -> int | None:
-    """Return the port where a service listens now; None: it does not."""
-    bound = addresses_of(services).get(name)
-    return int(bound.rpartition(":")[2]) if bound else None
-
-
-def _http(shown: Shown, address: Address, services: Sequence[Service]) -> Service:
-    door = Door(address, "give another address with --http HOST:PORT, or --http off")
+def _http(shown: Shown, door: Door) -> Service:
     origins = origins_of(shown.serve.origins, shown.serve.names)
 
     def make_site() -> App:
         known = origins if door.is_local else None
-        return site(routes_of(shown, services), shown.metrics.observe_request, origins=known)
+        return site(routes_of(shown), shown.metrics.observe_request, origins=known)
 
-    return Service("http", partial(serve_app, make_site, door), door)
-
-
-def addresses_of(services: Sequence[Service]) -> dict[str, str]:
-    """Return where the services listen, by their names."""
-    return {service.name: service.door.bound for service in services if service.door is not None}
+    return Service("http", partial(serve_app, make_site, door))
 
 
 async def run_services(

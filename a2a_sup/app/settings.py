@@ -7,7 +7,7 @@ reload has to touch. Durations are seconds, sizes are bytes, paths are absolute.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
@@ -21,9 +21,11 @@ from a2a_sup.model.needs import Need
 from a2a_sup.model.restarts import Restart
 from a2a_sup.model.spec import StopOrder
 from a2a_sup.model.strategy import AutoShutdown, Strategy
-from a2a_sup.serve.health import ReadyPolicy
 from a2a_sup.serve.listen import Address
-from a2a_sup.serve.webhooks import Webhook
+
+if TYPE_CHECKING:
+    from a2a_sup.serve.health import ReadyPolicy
+    from a2a_sup.serve.webhooks import Webhook
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -49,9 +49,10 @@ from a2a_sup.app.values import (
     unknown_keys,
 )
 from a2a_sup.app.variables import Variables
-from a2a_sup.app.webhook_keys import WEBHOOKS
 from a2a_sup.model.spec import DEPTH_LIMIT, name_problem
-from a2a_sup.serve.webhooks import Webhook
+
+if TYPE_CHECKING:
+    from a2a_sup.serve.webhooks import Webhook
 
 ROOT_NAME = "root"
 EDITOR_FOLDERS = frozenset({".vscode", ".cursor"})
@@ -96,11 +97,16 @@ class TreeReader:
         if not is_json(file) and "serve" in document.raw:
             self._read_serve(document.entry("serve"), root)
         if not is_json(file) and "webhooks" in document.raw:
-            with suppress(Refused):
-                self.webhooks = WEBHOOKS(document.entry("webhooks"))
+            self._read_webhooks(document.entry("webhooks"))
         if not is_json(file) and "agents" in document.raw:
             self._read_agents(document.entry("agents"))
         return root
+
+    def _read_webhooks(self, entry: Value) -> None:
+        from a2a_sup.app.webhook_keys import WEBHOOKS  # noqa: PLC0415 - for those who have some
+
+        with suppress(Refused):
+            self.webhooks = WEBHOOKS(entry)
 
     def _read_agents(self, holder: Value) -> None:
         agents = []

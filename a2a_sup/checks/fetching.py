@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.metadata import version
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -26,7 +26,6 @@ HEAD_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_USER_AGENT = f"a2a_sup/{version('a2a_sup')}"
 
 
 @attrs.frozen
@@ -123,10 +122,17 @@ async def _secure_stream(request: Request) -> AsyncIterator[trio.abc.Stream]:
         yield secure
 
 
+@cache
+def _user_agent() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - importing a2a_sup.checks is cheap
+
+    return f"a2a_sup/{version('a2a_sup')}"
+
+
 def _sent(connection: h11.Connection, request: Request) -> bytes:
     import h11  # noqa: PLC0415
 
-    headers = {"host": request.url.authority, "user-agent": _USER_AGENT, "accept": "*/*"}
+    headers = {"host": request.url.authority, "user-agent": _user_agent(), "accept": "*/*"}
     if request.url.credentials:
         headers["authorization"] = request.url.credentials
     headers |= {name.lower(): value for name, value in request.headers.items()}

@@ -208,14 +208,12 @@ def _program(name: str, environment: dict[str, str], cwd: str | None) -> str:
     else:
         folders = os.get_exec_path(environment)
         paths = [_absolute(f"{folder}/{name}", cwd) for folder in folders]
-    refused = None
     for path in paths:
         if os.access(path, os.X_OK) and Path(path).is_file():
             return path
-        if refused is None and Path(path).exists():
-            refused = path
-    if refused is not None:
-        raise CannotRun(f"{refused}: not executable")
+    for path in paths:
+        if Path(path).exists():
+            raise CannotRun(f"{path}: not executable")
     raise CannotRun(f"{paths[0]}: no such file" if "/" in name else f"{name}: no such file in PATH")
 
 

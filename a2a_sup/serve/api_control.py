@@ -26,7 +26,7 @@ Scale: TypeAlias = Callable[[str, int], Awaitable[Json]]
 class Control:
     """One tree under control. There is one for all doors: commands take turns across them.
 
-    Make it in the Trio run, before the tree runs: it keeps the events from then on.
+    Make it in the Trio run.
 
     Attributes:
         tree: what is shown and commanded.
@@ -48,12 +48,13 @@ class Control:
         registry: AgentRegistry | None = None,
         reload: Reload | None = None,
         scale: Scale | None = None,
+        events: EventLog | None = None,
         decided: Decided = lambda _verb, _path: None,
     ) -> None:
         """Take what there is.
 
-        ``decided`` is told of each command when it begins: what an operator decided may have to
-        outlive the supervisor.
+        ``events`` are those that were lately; None: those from now on. ``decided`` is told of each
+        command when it begins: what an operator decided may have to outlive the supervisor.
         """
         self.tree = tree
         self.authority = authority
@@ -62,7 +63,7 @@ class Control:
         self.reload = reload
         self.scale = scale
         self.commands = Commands(tree, decided)
-        self.events = EventLog(tree)
+        self.events = EventLog(tree) if events is None else events
         self._reloading = trio.Lock()
 
     async def reloaded(self, plan_only: bool) -> Json:  # noqa: FBT001 - only handed on

@@ -17,13 +17,20 @@ class EventLog:
     It needs no task: events wait in a subscription and are taken over when somebody asks.
     """
 
-    def __init__(self, tree: TreeHandle, capacity: int = EVENTS_KEPT) -> None:
-        """Keep at most ``capacity`` of the events of ``tree`` from now on."""
+    def __init__(
+        self, tree: TreeHandle, capacity: int = EVENTS_KEPT, *, early: Subscription | None = None
+    ) -> None:
+        """Keep at most ``capacity`` of the events of ``tree``: those in ``early``, and from now on.
+
+        Args:
+            tree: whose events.
+            capacity: how many.
+            early: a subscription of before its start, taken over; None: what was is not known.
+        """
         self._tree = tree
-        self._capacity = capacity
-        self._arriving = tree.events(capacity)
+        self._arriving = tree.events(capacity) if early is None else early
         self._kept = deque[Event](maxlen=capacity)
-        self._last = tree.snapshot().revision
+        self._last = tree.snapshot().revision if early is None else 0
 
     @property
     def revision(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
@@ -132,6 +131,8 @@ def health_routes(
 
 
 def _agent_route(agents: Callable[[], Mapping[str, Any]]) -> BaseRoute:
+    from importlib.metadata import version  # noqa: PLC0415 - only when it serves
+
     from starlette.responses import JSONResponse  # noqa: PLC0415
     from starlette.routing import Route  # noqa: PLC0415
 

@@ -138,8 +138,6 @@ class _Watchdog(threading.Thread):
         self._ended.set()
 
     def run(self) -> None:
-        import structlog  # noqa: PLC0415 - `a2a-sup check` imports this module and logs nothing
-
         is_told = False
         while not self._ended.wait(min(LOOK_EVERY, self._limit / 4)):
             held = self._lag.holding()
@@ -147,6 +145,8 @@ class _Watchdog(threading.Thread):
                 is_told = False
             elif not is_told:
                 is_told = True
+                import structlog  # noqa: PLC0415 - heavy, and seldom needed
+
                 structlog.get_logger().error(
                     "loop.blocked", seconds=round(held, 1), stack=stack_of(self._watched)
                 )

@@ -89,6 +89,21 @@ class Door:
         self._place = place
         self._hint = hint
         self._identity: tuple[int, int] | None = None
+        self._reserved: trio.SocketListener | None = None
+
+    async def reserve(self) -> None:
+        """Bind and listen for whoever opens it first; until then connections wait.
+
+        Raises:
+            CannotListen: as of ``open``.
+        """
+        self._reserved = await self.open()
+
+    def release(self) -> None:
+        """Stop listening if it was reserved and nobody has opened it."""
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None:
+            self.close(reserved)
 
     async def open(self) -> trio.SocketListener:
         """Bind and listen.
@@ -96,6 +111,9 @@ class Door:
         Raises:
             CannotListen: the address is taken, or the path cannot be used.
         """
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None:
+            return reserved
         try:
             if isinstance(self._place, Path):
                 sock = await self._unix(self._place)

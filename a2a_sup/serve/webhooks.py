@@ -83,9 +83,19 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 class Receivers:
     """Who is told of the events of one tree. They may change while it runs."""
 
-    def __init__(self, webhooks: Iterable[Webhook], tree: TreeHandle) -> None:
-        """Take those to begin with, and whose events they are told; ``serve`` tells them."""
+    def __init__(
+        self, webhooks: Iterable[Webhook], tree: TreeHandle, early: Subscription | None = None
+    ) -> None:
+        """Take those to begin with, and whose events they are told; ``serve`` tells them.
+
+        Args:
+            webhooks: the receivers.
+            tree: whose events.
+            early: a subscription of before its start, taken over; None: what is before ``serve``
+                is not told.
+        """
         self._tree = tree
+        self._early = early
         self._outboxes = [_Outbox(webhook, tree) for webhook in webhooks]
         self._are_some = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -122,7 +132,8 @@ class Receivers:
             task_status.started()
             await self._are_some.wait()
         stop = task_status.stop_request()
-        with self._tree.events(EVENTS_HELD) as events:
+        early, self._early = self._early, None
+        with early or self._tree.events(EVENTS_HELD) as events:
             if is_needed:
                 task_status.started()
             async with trio.open_nursery() as nursery:

@@ -104,6 +104,13 @@ class Subscription:
         if self._reader is not None:
             self._wake()
 
+    def twin(self) -> Subscription:
+        """Return another subscription that holds what this one holds now, and goes on from here."""
+        twin = self._bus.subscribe(self.capacity)
+        twin._held.extend(self._held)
+        twin._dropped = self._dropped
+        return twin
+
     def end(self) -> None:
         """Take no more events; iteration stops after those held."""
         self._ended = True

@@ -292,6 +292,11 @@ class TreeHandle:
         """Return a time on Trio's clock as seconds since 1970."""
         return when + self._wall_offset
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the tree is over."""
+        return self._ended.is_set()
+
     async def wait_ended(self) -> None:
         """Return when the tree is over."""
         await self._ended.wait()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a2a_sup import ProbeResult, Reason, ReasonKind, events
-from a2a_sup.app.logs import configure_logs
+from a2a_sup.app.logs import configure_logs, logger
 from a2a_sup.app.narration import Narrator, level_of
 from a2a_sup.app.narration import fields_of as fields
 
@@ -117,7 +117,7 @@ def test_console_lines_do_not_obey_control_characters_of_a_child() -> None:
 def test_an_exception_in_the_log_is_text() -> None:
     out = io.StringIO()
     configure_logs("json", "info", out)
-    structlog.get_logger().error("failed", exc_info=trio.TooSlowError("too slow"))
+    logger().error("failed", exc_info=trio.TooSlowError("too slow"))
     assert "TooSlowError: too slow" in json.loads(out.getvalue())["exception"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import shutil
 import signal
@@ -272,6 +274,49 @@ async def test_signals_that_come_while_it_boots_stop_it_in_order(start: Start, t
 def _is_guardian(pid: int) -> bool:
     """Return whether the program has become two: the supervisor, which boots, and its guardian."""
     return b"guardian_program" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_signal_while_the_program_is_loaded_waits(
+    start: Start, tree: Write, number: signal.Signals
+) -> None:
+    program = await start("run", tree(SLEEP.format("a")))
+    held = 0
+    with trio.fail_after(20):
+        while not held & 1 << (number - 1):
+            held = blocked_signals(program.process.pid)
+            await trio.lowlevel.checkpoint()
+    program.signal(number)
+    if number is signal.SIGHUP:
+        await program.until("reload.done", trigger="SIGHUP")
+        program.signal(signal.SIGTERM)
+    assert await program.ended() == 0
+    assert program.other == []
+    assert program.told("tree.stopped", status=0)
+
+
+def blocked_signals(pid: int) -> int:
+    """Return the signals that a process does not take now, a bit each."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("SigBlk:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+async def test_what_happened_before_anybody_looked_is_told_with_its_own_time(
+    start: Start, tree: Write
+) -> None:
+    text = "import sys, time; print(time.time(), flush=True); sys.exit(3)"
+    flash = f"command = {json.dumps([sys.executable, '-S', '-c', text])}"
+    program = await start("run", tree(f"[children.flash]\n{flash}\nrestart = 'temporary'"))
+    line = await program.until("child.ended", child="flash")
+    told = datetime.datetime.fromisoformat(line["timestamp"]).timestamp()
+    printed = float(line["last_line"])
+    program.signal(signal.SIGTERM)
+    await program.ended()
+    started = datetime.datetime.fromisoformat(program.told("child.started")[0]["timestamp"])
+    # It was written after the log was loaded, and is about what was before.
+    assert started.timestamp() <= printed <= told
 
 
 async def test_as_pid_1_it_reaps_orphans_stops_on_sigterm_and_needs_no_guardian(

@@ -19,13 +19,12 @@ from click.testing import CliRunner
 
 from a2a_sup import TreeHandle, supervisor
 from a2a_sup.app.config import ConfigError, read_config
+from a2a_sup.app.doors import Doors, doors_of
 from a2a_sup.app.narration import narrate_services
 from a2a_sup.app.program import main
 from a2a_sup.app.services import (
     Service,
     Shown,
-    addresses_of,
-    port_of,
     run_services,
     services_of,
 )
@@ -175,7 +174,7 @@ def ignored(tree: TreeHandle) -> None:
     """Take the tree of the services."""
 
 
-def shown_of(tree: TreeHandle, serve: ServeConfig, control_path: Path | None = None) -> Shown:
+def shown_of(tree: TreeHandle, serve: ServeConfig, control: Path | None = None) -> Shown:
     lag = LoopLag()
     return Shown(
         tree=tree,
@@ -184,7 +183,7 @@ def shown_of(tree: TreeHandle, serve: ServeConfig, control_path: Path | None = N
         serve=serve,
         registry=AgentRegistry(),
         control=Control(tree, Authority(names=serve.names), logs=lambda _: None),
-        control_path=control_path,
+        doors=doors_of(serve, control),
     )
 
 
@@ -211,14 +210,14 @@ async def test_a_service_that_fails_is_started_again_at_the_same_address(
         nursery.start_soon(narrate_services, tree.events())
 
     with structlog.testing.capture_logs() as log:
-        service = Service("flaky", flaky, door)
+        service = Service("flaky", flaky)
         tree = await nursery.start(run_services, [service], narrate)
         failing.set()
         await tree.wait_until(lambda now: now.child("flaky").incarnation == 2)
         await tree.wait_until(lambda now: now.child("flaky").state == "running")
         tree.stop()
         await tree.wait_ended()
-    assert bound[0] == bound[1] == addresses_of([service])["flaky"]
+    assert bound[0] == bound[1] == door.bound
     loud = [line for line in log if line["log_level"] != "debug"]
     assert [(line["event"], line["service"]) for line in loud] == [
         ("service.ended", "flaky"),
@@ -265,7 +264,7 @@ async def test_only_what_the_configuration_asks_for_is_run() -> None:
     shown = shown_of(TreeHandle(supervisor("root", [])), ServeConfig(), Path("control.sock"))
     names = [service.name for service in services_of(shown)]
     assert names == ["control", "agents", "dashboard", "metrics", "http"]
-    nothing = attrs.evolve(shown, serve=ServeConfig(http=None, dashboard=None), control_path=None)
+    nothing = attrs.evolve(shown, doors=Doors())
     assert [service.name for service in services_of(nothing)] == ["agents"]
 
 
@@ -298,9 +297,9 @@ async def test_at_a_name_that_stands_for_loopback_a_foreign_name_is_a_trick(
     serve = ServeConfig(http=Address("alias", 0), dashboard=Address("alias", 0))
     tree = TreeHandle(supervisor("root", []))
     nursery.start_soon(tree.run)
-    services = services_of(shown_of(tree, serve))
-    beside = await nursery.start(run_services, services, ignored)
-    http, dashboard = (port_of(services, name) for name in ("http", "dashboard"))
+    shown = shown_of(tree, serve)
+    beside = await nursery.start(run_services, services_of(shown), ignored)
+    http, dashboard = (shown.doors.port(name) for name in ("http", "dashboard"))
     assert http is not None
     assert dashboard is not None
     found = {
@@ -358,6 +357,40 @@ async def test_a_path_that_cannot_be_used_is_named(
     assert reason in str(caught.value)
 
 
+async def test_a_reserved_door_takes_connections_until_somebody_opens_it() -> None:
+    door = Door(Address("127.0.0.1", 0), "hint")
+    await door.reserve()
+    with trio.fail_after(20):
+        async with await trio.open_tcp_stream("127.0.0.1", int(door.bound.split(":")[1])) as early:
+            listener = await door.open()
+            async with await listener.accept() as stream:
+                await stream.send_all(b"at last")
+                assert await early.receive_some() == b"at last"
+    door.release()  # it is open, and nobody's to close but by him who has it
+    again = await trio.open_tcp_stream("127.0.0.1", int(door.bound.split(":")[1]))
+    await again.aclose()
+    door.close(listener)
+
+
+async def test_a_reserved_door_that_nobody_opens_leaves_nothing(tmp_path: Path) -> None:
+    door = Door(tmp_path / "c.sock", "hint")
+    await door.reserve()
+    assert (tmp_path / "c.sock").exists()
+    door.release()
+    assert not (tmp_path / "c.sock").exists()
+
+
+async def test_of_several_doors_one_that_is_taken_ends_the_start_before_a_child(
+    start: Start, file: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        program = await start("run", file, "--http", f"127.0.0.1:{port}")
+        assert await program.ended() == 1
+    assert [line["event"] for line in program.log] == ["tree.failed", "tree.stopped"]
+    assert f"127.0.0.1:{port}" in program.log[0]["because"]
+
+
 async def test_a_host_that_does_not_exist_is_named() -> None:
     with pytest.raises(CannotListen, match=r"cannot listen on 192\.0\.2\.1:0: "):
         await Door(Address("192.0.2.1", 0), "hint").open()
@@ -377,8 +410,8 @@ def test_what_logs_is_not_imported_to_check_a_file(tmp_path: Path) -> None:
     assert "structlog" not in done.stdout.split()
 
 
-def test_what_serves_is_not_imported_to_start() -> None:
-    modules = {"starlette", "hypercorn", "prometheus_client", "httpx"}
+def test_what_serves_and_what_logs_is_not_imported_before_the_first_child() -> None:
+    modules = {"starlette", "hypercorn", "prometheus_client", "httpx", "structlog", "cattrs"}
     text = "import sys; from a2a_sup.app import host, cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True)
     imported = set(done.stdout.split())

@@ -182,6 +182,26 @@ async def test_a_closed_subscription_collects_nothing_and_ends() -> None:
         assert [event async for event in stream] == []
 
 
+async def test_a_twin_holds_what_its_twin_holds_and_goes_on_by_itself() -> None:
+    child = ScriptedChild("a")
+    tree = TreeHandle(supervisor("app", [child.spec()]))
+    early = tree.events(capacity=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await tree.wait_until(lambda now: any(c.state is State.RUNNING for c in now.walk()))
+        twin = early.twin()
+        held = early.drain()
+        assert isinstance(held[0], events.EventsDropped)
+        early.close()
+        child.crash()
+        await tree.wait_until(lambda now: now.child("a").incarnation == 2)
+        tree.stop()
+    twins = twin.drain()
+    assert len(twins) == 3  # it has the same capacity, and has lost more since
+    assert isinstance(twins[0], events.EventsDropped)
+    assert twins[0].count > held[0].count
+
+
 async def test_closing_wakes_the_reader() -> None:
     async with open_tree(supervisor("app")) as tree, trio.open_nursery() as nursery:
         stream = tree.events()
