@@ -63,8 +63,9 @@ class Essential:
 
     async def watch(self, subscription: Subscription) -> None:
         """Watch until the tree has ended."""
-        async for event in subscription:
-            self.heed(event)
+        while batch := await subscription.batch():
+            for event in batch:
+                self.heed(event)
 
     def heed(self, event: events.Event | events.EventsDropped) -> None:
         """Take one event."""

@@ -135,29 +135,31 @@ class Narrator:
             wall_time: makes the time of an event that of its line, in seconds since 1970; None:
                 lines have the time at which they are written.
         """
-        self._log = logger()
+        self._log = logger().bind()
         self._about = about
         self._wall_time = wall_time
         self._pids: dict[str, Any] = {}
 
     async def narrate(self, subscription: Subscription) -> None:
         """Write every event until the tree has ended."""
-        async for event in subscription:
-            self.tell(event)
+        while batch := await subscription.batch():
+            for event in batch:
+                self.tell(event)
 
     def tell(self, event: Event) -> None:
         """Write one event."""
-        fields = fields_of(event)
+        pid: dict[str, Any] = {}
         match event:
             case events.ChildReported(details=details, path=path):
                 self._remember_pid(path, details)
-            case events.ChildStarted(path=path):
-                if path in self._pids:
-                    fields["pid"] = self._pids.pop(path)
+            case events.ChildStarted(path=path) if path in self._pids:
+                pid = {"pid": self._pids.pop(path)}
             case events.SupervisorStarted(path=""):
                 self._log.info("tree.started", **{**self._about, **self._timestamp(event)})
-        line = {**fields, **self._timestamp(event)}
-        self._log.log(_NUMBERS[level_of(event)], event.type, **line)
+        number = _NUMBERS[level_of(event)]
+        if self._log.is_enabled_for(number):
+            line = {**fields_of(event), **pid, **self._timestamp(event)}
+            self._log.log(number, event.type, **line)
 
     def _timestamp(self, event: Event) -> dict[str, float]:
         if self._wall_time is None or isinstance(event, events.EventsDropped):
@@ -174,11 +176,12 @@ class Narrator:
 async def narrate_services(subscription: Subscription) -> None:
     """Write what goes wrong in the tree of the program's own services; the rest at debug level."""
     log = logger()
-    async for event in subscription:
-        level = level_of(event)
-        name = event.type.replace("child.", "service.")
-        number = _NUMBERS["debug" if level == "info" else level]
-        log.log(number, name, **fields_of(event, "service"))
+    while batch := await subscription.batch():
+        for event in batch:
+            level = level_of(event)
+            name = event.type.replace("child.", "service.")
+            number = _NUMBERS["debug" if level == "info" else level]
+            log.log(number, name, **fields_of(event, "service"))
 
 
 _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -115,14 +115,16 @@ class Notifier:
             subscription: to its events, from before it starts.
             walk: yields its children.
         """
+        if self._manager is None:
+            subscription.close()
+            return
         async with trio.open_nursery() as nursery:
             async for event in subscription:
                 match event:
                     case events.SupervisorStarted(path=""):
                         self.tell(READY=1)
-                        if self._manager is not None:
-                            nursery.start_soon(self._keep_status, walk)
-                            nursery.start_soon(self._keep_watchdog)
+                        nursery.start_soon(self._keep_status, walk)
+                        nursery.start_soon(self._keep_watchdog)
                     case events.SupervisorEnded(path=""):
                         self.tell(STATUS="ended")
             nursery.cancel_scope.cancel()

@@ -32,12 +32,13 @@ class Heirs:
         self._found = dict[int, int]()
         """The last answer: the threads, by pid."""
 
-    def children(self, spare: Container[object] = ()) -> Collection[int]:
+    def children(self, spare: Container[object] = (), *, but: int | None = None) -> Collection[int]:
         """Return the children that are not settled, zombies too, but for those in ``spare``.
 
-        All processes, where PID 1 may inherit and other users' processes are hidden (hidepid).
+        Those that the thread ``but`` has are left out. All processes, where PID 1 may inherit and
+        other users' processes are hidden (hidepid).
         """
-        lists = self._lists()
+        lists = self._lists(but)
         self._settled = {thread: self._settled.get(thread, {}) for thread in lists}
         self._found = {}
         for thread, pids in lists.items():
@@ -56,12 +57,12 @@ class Heirs:
         if identity is not None:
             self._settled[self._found[pid]][pid] = identity
 
-    def _lists(self) -> dict[int, list[int]]:
+    def _lists(self, but: int | None) -> dict[int, list[int]]:
         if 1 in self._pids and not os.access("/proc/1/task", os.R_OK):
             return {EVERYBODY: linux.all_pids()}
         lists = dict[int, list[int]]()
         for pid in self._pids:
-            lists |= linux.child_lists_of(pid)
+            lists |= linux.child_lists_of(pid, but=but)
         return lists
 
 

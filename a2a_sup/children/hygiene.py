@@ -122,6 +122,8 @@ class ProcessHost:
         """The marks of living children, and their processes; None: it is being made."""
         self._ended: dict[int, int | None] = {}
         """The marks whose processes are being killed, and which session they began in."""
+        self._at_large = set[int]()
+        """Of these, the marks whose own process may be there: it was made, and is not reaped."""
         self._forbidden = set[int]()
         """Processes that may not be signalled."""
         self._heirs = heirs
@@ -154,9 +156,16 @@ class ProcessHost:
             return True
         return any(self._alive.get(mark) == leader for mark in marks_on(pid))
 
-    async def sweep(self, mark: int) -> Swept:
-        """Kill everything that carries the mark; its own process has been reaped."""
+    async def sweep(self, mark: int, *, is_reaped: bool) -> Swept:
+        """Kill everything that carries the mark.
+
+        Args:
+            mark: of a child.
+            is_reaped: whether its own process, made in the spawner's thread, is no more.
+        """
         self._ended[mark] = self._alive.pop(mark)
+        if not is_reaped:
+            self._at_large.add(mark)
         deadline = trio.current_time() + SWEEP_SECONDS
         found = set[int]()
         ever_found = set[int]()
@@ -172,6 +181,7 @@ class ProcessHost:
                 # What was killed needs a moment to die; what forked meanwhile must not have one.
                 await trio.sleep(0.001 if found == before else 0)
         del self._ended[mark]
+        self._at_large.discard(mark)
         survivors = frozenset(pid for pid in found if not linux.is_dead(pid))
         return Swept(len(ever_found), survivors)
 
@@ -249,7 +259,10 @@ class ProcessHost:
         children's processes never are in our session.
         """
         own = os.getsid(0)
-        for pid in self._heirs.children(spare=set(self._alive.values())):
+        # No orphan is the child of a thread that makes processes: those of children themselves are,
+        # and there may be a thousand. Orphans are the first thread's.
+        but = None if self._at_large else self.spawner.thread
+        for pid in self._heirs.children(spare=set(self._alive.values()), but=but):
             session = linux.session_of(pid)
             if session not in (own, None):
                 yield pid, session

@@ -142,6 +142,7 @@ async def running(
     host = current_host()
     mark = host.new_mark()
     error: Exception | None = None
+    process: subprocess.Popen[bytes] | None = None
     with pipes(stdio) as ends:
         try:
             process = await host.spawner.run(partial(spawn, command, mark, ends.child_ends))
@@ -149,7 +150,9 @@ async def running(
             child = RunningProcess(command, process, ends)
         except BaseException:
             with trio.CancelScope(shield=True):
-                await host.sweep(mark)
+                await host.sweep(mark, is_reaped=False)
+            if process is not None:
+                process.poll()  # it would be asked for later, and somebody else have its number
             raise
         finally:
             ends.close_child_ends()
@@ -164,7 +167,7 @@ async def running(
             finally:
                 with trio.CancelScope(shield=True):
                     await child.end()
-                    swept = await host.sweep(mark)
+                    swept = await host.sweep(mark, is_reaped=child.status is not None)
                     child.leftovers, child.survivors = swept.found, swept.survivors
                 nursery.cancel_scope.cancel()
         for stream, pipe in ends.logged.items():

@@ -51,12 +51,17 @@ class Spawner:
     Making a process takes milliseconds on a bad day, so not the event loop; and it has to be
     *one* thread that stays: the mark is set around each fork, and a program that asked to die
     with its parent (PR_SET_PDEATHSIG) dies with the thread that forked it.
+
+    Attributes:
+        thread: its number, as of a process: the kernel lists what it made as its children.
     """
 
     def __init__(self) -> None:
         """Start the thread. It does not keep the program from ending."""
         self._work = queue.SimpleQueue[Callable[[], None] | None]()
-        threading.Thread(target=self._serve, name="a2a-sup spawner", daemon=True).start()
+        thread = threading.Thread(target=self._serve, name="a2a-sup spawner", daemon=True)
+        thread.start()
+        self.thread = thread.native_id
 
     def close(self) -> None:
         """End the thread when its work is done."""

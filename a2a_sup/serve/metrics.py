@@ -75,8 +75,9 @@ class Metrics:
 
     async def count(self, subscription: Subscription) -> None:
         """Count what happens until the tree has ended."""
-        async for event in subscription:
-            self.take(event)
+        while batch := await subscription.batch():
+            for event in batch:
+                self.take(event)
 
     def take(self, event: events.Event | events.EventsDropped) -> None:
         """Count one event."""

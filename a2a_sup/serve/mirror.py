@@ -28,9 +28,9 @@ async def mirror_servers(
     with tree.events(EVENTS_HELD) as events:
         mirror.look_at_all()
         task_status.started()
-        async for first in events:
+        while batch := await events.batch():
             dirty = Dirty()
-            for event in (first, *events.drain()):
+            for event in batch:
                 if isinstance(event, EventsDropped):
                     dirty.is_whole = True
                 else:

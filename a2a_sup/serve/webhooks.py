@@ -148,9 +148,10 @@ class Receivers:
             for outbox in self._outboxes:
                 self._begin(outbox)
             try:
-                async for event in events:
-                    for outbox in self._outboxes:
-                        outbox.take(event)
+                while batch := await events.batch():
+                    for event in batch:
+                        for outbox in self._outboxes:
+                            outbox.take(event)
             finally:
                 self._nursery = None
             for outbox in self._outboxes:

@@ -11,6 +11,9 @@ import trio
 
 from a2a_sup.model.events import Event, EventsDropped
 
+BATCH = 100
+"""Events that are read at a time: so that others have their turn in between."""
+
 
 class Bus:
     """Numbers the events of one tree and hands them to its subscribers.
@@ -147,18 +150,40 @@ class Subscription:
         Raises:
             trio.BusyResourceError: another task is waiting already.
         """
-        await trio.lowlevel.checkpoint()
-        while not self._held:
-            if self._ended:
-                raise StopAsyncIteration
-            if self._reader is not None:
-                raise trio.BusyResourceError("another task is reading this subscription")
-            self._reader = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        await self._until_some()
+        if not self._held:
+            raise StopAsyncIteration
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             return EventsDropped(dropped)
         return self._held.popleft()
+
+    async def batch(self) -> list[Event | EventsDropped]:
+        """Return the next events, BATCH at most, waiting for one if none is held.
+
+        For who reads everything: a turn of Trio's scheduler for each event costs more than most
+        events are worth. Empty: there are no more.
+
+        Raises:
+            trio.BusyResourceError: another task is waiting already.
+        """
+        await self._until_some()
+        if len(self._held) <= BATCH:
+            return self.drain()
+        batch: list[Event | EventsDropped] = [self._held.popleft() for _ in range(BATCH)]
+        if self._dropped:
+            batch.insert(0, EventsDropped(self._dropped))
+            self._dropped = 0
+        return batch
+
+    async def _until_some(self) -> None:
+        """Wait until an event is held, or there are no more."""
+        await trio.lowlevel.checkpoint()
+        while not (self._held or self._ended):
+            if self._reader is not None:
+                raise trio.BusyResourceError("another task is reading this subscription")
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _: Any) -> trio.lowlevel.Abort:
         self._reader = None

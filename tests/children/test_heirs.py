@@ -29,7 +29,7 @@ class Kernel:
         self.missed: int | None = None
         self.asked = 0
         self._new = count(1)
-        monkeypatch.setattr(linux, "child_lists_of", lambda _: self._without(self.missed))
+        monkeypatch.setattr(linux, "child_lists_of", lambda _, but: self._without(self.missed))
         monkeypatch.setattr(linux, "identity_of", self._identity_of)
 
     def _identity_of(self, pid: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -208,6 +209,22 @@ async def test_what_lost_its_marks_is_known_by_its_session_also_if_seen_while_it
             other.stop.set()
             await child.start.wait()
         child.stop.set()
+    assert not pids_with(tag)
+
+
+async def test_a_process_that_nobody_could_take_over_is_gone(
+    make_context: Any, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def too_many_files(command: object, process: subprocess.Popen[bytes], ends: object) -> None:
+        made.append(process.pid)
+        raise OSError(errno.EMFILE, "too many files")
+
+    monkeypatch.setattr("a2a_sup.children.running.RunningProcess", too_many_files)
+    with pytest.raises(OSError, match="too many files"):
+        await function(["sleep", tag])(make_context())
+    assert made
     assert not pids_with(tag)
 
 

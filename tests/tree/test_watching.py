@@ -202,6 +202,37 @@ async def test_a_twin_holds_what_its_twin_holds_and_goes_on_by_itself() -> None:
     assert twins[0].count > held[0].count
 
 
+@given(numbers=st.integers(1, 350), capacity=st.integers(1, 400))
+def test_batches_hold_every_event_once_in_order_and_tell_of_the_dropped(
+    numbers: int, capacity: int
+) -> None:
+    async def main() -> None:
+        child = ScriptedChild("a")
+        async with open_tree(supervisor("app", [child.spec()])) as tree:
+            subscription = tree.events(capacity)
+            assert child.context is not None
+            for number in range(numbers):
+                child.context.report(number=number)
+            read: list[events.Event | events.EventsDropped] = []
+            while len(read) < min(numbers, capacity):
+                batch = await subscription.batch()
+                assert 1 <= len(batch) <= 101
+                read += batch
+        dropped = sum(e.count for e in read if isinstance(e, events.EventsDropped))
+        found = [e.details["number"] for e in read if isinstance(e, events.ChildReported)]
+        assert dropped == max(0, numbers - capacity)
+        assert found == list(range(dropped, numbers))
+
+    run_virtual(main)
+
+
+async def test_there_is_no_batch_after_the_end() -> None:
+    async with open_tree(supervisor("app", [])) as tree:
+        subscription = tree.events()
+    assert [event.type for event in await subscription.batch()] == ["supervisor.ended"]
+    assert await subscription.batch() == []
+
+
 async def test_closing_wakes_the_reader() -> None:
     async with open_tree(supervisor("app")) as tree, trio.open_nursery() as nursery:
         stream = tree.events()
