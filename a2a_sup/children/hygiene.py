@@ -20,10 +20,13 @@ find nothing end it.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
+import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from subprocess import Popen
 from typing import TypeAlias, TypeVar
 
@@ -43,6 +46,9 @@ BURIED_PER_TICK = 1000
 """Reading the marks of more dead orphans than this would hold up the loop."""
 SWEEP_SECONDS = 5.0
 """After which a sweep gives up and names what is left."""
+PATIENCE = 0.005
+"""Seconds of a round after which it goes on before all others: what forks all the time must not
+have the processor for itself."""
 
 _log = logging.getLogger(__name__)
 Found: TypeAlias = defaultdict[int, set[int]]
@@ -166,7 +172,7 @@ class ProcessHost:
         self._ended[mark] = self._alive.pop(mark)
         if not is_reaped:
             self._at_large.add(mark)
-        deadline = trio.current_time() + SWEEP_SECONDS
+        deadline = math.inf
         found = set[int]()
         ever_found = set[int]()
         quiet_rounds = 0
@@ -174,6 +180,8 @@ class ProcessHost:
         while quiet_rounds < 2 and trio.current_time() < deadline:
             before, found = found, (await self._round())[mark]
             ever_found |= found
+            # From the first round on: on a machine that is overrun, that one takes seconds.
+            deadline = min(deadline, trio.current_time() + SWEEP_SECONDS)
             if found <= self._forbidden:
                 quiet_rounds += 1
             else:
@@ -195,19 +203,25 @@ class ProcessHost:
             await trio.lowlevel.checkpoint()
         finally:
             self._next_round = None
-            this.found = self._kill_condemned()
+            with ExitStack() as stack:
+                this.found = self._kill_condemned(stack)
             this.done.set()
         return this.found
 
-    def _kill_condemned(self) -> Found:
+    def _kill_condemned(self, stack: ExitStack) -> Found:
         """Kill what is condemned; return what there was of it, by mark.
 
-        What had died by itself counts too: it may have forked before.
+        What had died by itself counts too: it may have forked before. ``stack`` ends the hurry that
+        this may get into.
         """
+        hurry_at = time.monotonic() + PATIENCE
         found: Found = defaultdict(set)
         living = set(self._alive.values())
         ended = {session: mark for mark, session in self._ended.items()}
         for pid, session in self._strangers():
+            if time.monotonic() > hurry_at:
+                stack.enter_context(linux.before_all_others())
+                hurry_at = math.inf
             # The cheap answers first: what forks all the time is caught only by being fast.
             if session in ended:
                 marks = frozenset({ended[session]})
@@ -262,7 +276,8 @@ class ProcessHost:
         # No orphan is the child of a thread that makes processes: those of children themselves are,
         # and there may be a thousand. Orphans are the first thread's.
         but = None if self._at_large else self.spawner.thread
-        for pid in self._heirs.children(spare=set(self._alive.values()), but=but):
+        # The last to come first: what forks all the time lives there, behind thousands of its dead.
+        for pid in reversed([*self._heirs.children(spare=set(self._alive.values()), but=but)]):
             session = linux.session_of(pid)
             if session not in (own, None):
                 yield pid, session

@@ -6,14 +6,12 @@ import signal
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-import trio
-
 from a2a_sup.children.command import Command, Inherited, StrPath
 from a2a_sup.children.hygiene import SWEEP_SECONDS, current_host
 from a2a_sup.children.logs import ChildLog, LogFiles
 from a2a_sup.children.notify import Listener, Notify, heartbeats_of, listener
 from a2a_sup.children.pipes import Stdio
-from a2a_sup.children.running import KILL_SECONDS, RunningProcess, running
+from a2a_sup.children.running import KILL_SECONDS, Beside, RunningProcess, running
 from a2a_sup.children.spawning import CannotRun
 from a2a_sup.errors import ChildExit, SpecError
 from a2a_sup.model.health import Probe, says_ready
@@ -204,10 +202,13 @@ async def _run(
     tell = context.printed
     with current_host().logs.opened(context.path, logs, report_log_error, tell) as log:
         begin = log.written
-        async with running(command, log, stdio=stdio_of(logs)) as child:
+        beside: list[Beside] = [partial(_stop_on_request, context, stop)]
+        if ear is not None:
+            beside.append(lambda child: ear.listen(child.pid))
+        async with running(command, log, stdio=stdio_of(logs), beside=beside) as child:
             context.report(pid=child.pid)
             context.started(child.pid)
-            status = await _until_end_or_stop(child, context, stop, ear)
+            status = await child.wait()
         command = latest(command, context)
         context.report(exit_status=status)
         report_left(child, context)
@@ -218,21 +219,10 @@ async def _run(
         raise ProcessExited(status, last_output, out_of_memory=child.out_of_memory)
 
 
-async def _until_end_or_stop(
-    child: RunningProcess, context: ChildContext, stop: StopRequest, ear: Listener | None
-) -> int:
-    async def stop_on_request() -> None:
-        await stop.wait()
-        child.command = latest(child.command, context)
-        await child.stop()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stop_on_request)
-        if ear is not None:
-            nursery.start_soon(ear.listen, child.pid)
-        status = await child.wait()
-        nursery.cancel_scope.cancel()
-    return status
+async def _stop_on_request(context: ChildContext, stop: StopRequest, child: RunningProcess) -> None:
+    await stop.wait()
+    child.command = latest(child.command, context)
+    await child.stop()
 
 
 def latest(command: Command, context: ChildContext) -> Command:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import trio
 
@@ -99,10 +99,11 @@ class RunningProcess:
 
     async def end(self) -> None:
         """Kill it and wait for its end, or give it up if it does not die."""
-        self.kill()
-        with trio.move_on_after(KILL_SECONDS):
-            await self.wait()
-        self._watching.cancel()
+        if self.status is None:
+            self.kill()
+            with trio.move_on_after(KILL_SECONDS):
+                await self.wait()
+            self._watching.cancel()
 
     async def watch(self) -> None:
         """Wait for the end through a pidfd, kill the rest of the group, take the status."""
@@ -122,9 +123,13 @@ class RunningProcess:
         self._ended.set()
 
 
+Beside: TypeAlias = Callable[[RunningProcess], Awaitable[object]]
+"""Something that is done while a process runs, and cancelled at its end."""
+
+
 @asynccontextmanager
 async def running(
-    command: Command, log: Sink, *, stdio: Stdio = "logged"
+    command: Command, log: Sink, *, stdio: Stdio = "logged", beside: Iterable[Beside] = ()
 ) -> AsyncIterator[RunningProcess]:
     """Run a program inside the block; after it, nothing that it started is left.
 
@@ -135,6 +140,7 @@ async def running(
         command: what to run.
         log: where its output goes.
         stdio: which of its standard streams are logged.
+        beside: what is done while the block runs.
 
     Raises:
         CannotRun: it did not start.
@@ -160,6 +166,8 @@ async def running(
             nursery.start_soon(child.watch)
             for stream, pipe in ends.logged.items():
                 nursery.start_soon(drain, pipe, partial(log.write, stream=stream))
+            for work in beside:
+                nursery.start_soon(work, child)
             try:
                 yield child
             except Exception as exc:  # noqa: BLE001 - raised below: the nursery would wrap it
