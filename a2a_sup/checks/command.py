@@ -54,8 +54,8 @@ class _Tail:
     def __init__(self) -> None:
         self._kept = b""
 
-    def write(self, data: bytes, stream: OutputStream) -> None:  # noqa: ARG002 - all in one
-        self._kept = (self._kept + data)[-OUTPUT_BYTES:]
+    def write(self, data: memoryview, stream: OutputStream) -> None:  # noqa: ARG002 - all in one
+        self._kept = (self._kept + data[-OUTPUT_BYTES:])[-OUTPUT_BYTES:]
 
     @property
     def last_line(self) -> str:

@@ -124,7 +124,7 @@ class RotatedFile:
         self._span_ends = math.inf
         self._inside_line = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append ``data``.
 
         Raises:
@@ -133,7 +133,7 @@ class RotatedFile:
         rest = memoryview(data)
         while rest:
             file = self._opened()
-            room = self._room(data, len(data) - len(rest))
+            room = self._room(rest)
             if room <= 0:
                 self._rotate()
                 continue
@@ -148,8 +148,9 @@ class RotatedFile:
             os.close(self._file)
             self._file = None
 
-    def _room(self, data: bytes, start: int) -> int:
-        """Return how many bytes of ``data`` from ``start`` belong into the current file."""
+    def _room(self, data: memoryview) -> int:
+        """Return how many bytes of ``data``, from its beginning, belong into the current file."""
+        room = self._max_bytes - self._size
         if self._max_age is not None and (now := time.time()) >= self._span_ends:
             if not self._size:
                 # Nothing in it is too old; and a span may be shorter than a file takes to begin.
@@ -157,14 +158,13 @@ class RotatedFile:
             elif not self._inside_line:
                 return 0
             else:
-                end = data.find(b"\n", start) + 1 or len(data)
-                return min(end - start, self._max_bytes - self._size)
-        room = self._max_bytes - self._size
-        if len(data) - start <= room:
-            return len(data) - start
-        line_end = data.rfind(b"\n", start, start + max(room, 0)) + 1
+                end = bytes(data).find(b"\n") + 1 or len(data)
+                return min(end, room)
+        if len(data) <= room:
+            return len(data)
+        line_end = bytes(data[: max(room, 0)]).rfind(b"\n") + 1
         if line_end:
-            return line_end - start
+            return line_end
         # No line ends in the room that is left: the next file begins with this line, unless
         # a part of it is here already or it is longer than a whole file.
         return room if self._inside_line or not self._size else 0

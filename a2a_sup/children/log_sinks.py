@@ -41,11 +41,7 @@ class FileSink:
         self._lost = 0
         self._complained = -COMPLAINT_SECONDS
 
-    def take(self, chunk: Chunk) -> None:
-        """Write it."""
-        self.write(chunk.data)
-
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write these bytes."""
         try:
             self._file.write(data)

@@ -45,34 +45,44 @@ class ChildLog:
     def __init__(self) -> None:
         """Begin empty, with the tail only."""
         self.written = 0
+        self._files: tuple[FileSink, ...] = ()
         self._sinks: tuple[Sink, ...] = ()
         self._tail = deque[Chunk]()
         self._tail_bytes = 0
         self._followers = set[Follower]()
 
     @contextmanager
-    def sent_to(self, sinks: Iterable[Sink]) -> Iterator[None]:
+    def sent_to(self, sinks: Iterable[Sink | FileSink]) -> Iterator[None]:
         """Hand what is printed meanwhile to ``sinks`` too: the output of one incarnation."""
-        self._sinks = tuple(sinks)
+        for sink in sinks:
+            if isinstance(sink, FileSink):
+                self._files += (sink,)
+            else:
+                self._sinks += (sink,)
         try:
             yield
         finally:
-            ended, self._sinks = self._sinks, ()
+            ended: tuple[Sink | FileSink, ...] = (*self._files, *self._sinks)
+            self._files, self._sinks = (), ()
             for sink in ended:
                 sink.end()
             self._end_lines()
 
-    def write(self, data: bytes, stream: OutputStream = "output") -> None:
+    def write(self, data: bytes | memoryview, stream: OutputStream = "output") -> None:
         """Keep what the child printed. Never fails: a child does not end for a full disk."""
         if not data:
             return
         self.written += len(data)
-        chunk = Chunk(time.time(), stream, data)
-        self._remember(chunk)
-        for follower in self._followers:
-            follower.put(chunk)
-        for sink in self._sinks:
-            sink.take(chunk)
+        now = time.time()
+        self._remember(Chunk(now, stream, bytes(data[-TAIL_BYTES:])))
+        for file in self._files:
+            file.write(data)
+        if self._followers or self._sinks:
+            chunk = Chunk(now, stream, bytes(data))
+            for follower in self._followers:
+                follower.put(chunk)
+            for sink in self._sinks:
+                sink.take(chunk)
 
     def tail(self, lines: int, *, since: int = 0) -> list[bytes]:
         """Return the last lines, without their ends, as far as they are in memory.
@@ -140,8 +150,6 @@ class ChildLog:
                 yield chunk._replace(data=chunk.data[begin:]) if begin else chunk
 
     def _remember(self, chunk: Chunk) -> None:
-        if len(chunk.data) > TAIL_BYTES:
-            chunk = chunk._replace(data=chunk.data[-TAIL_BYTES:])
         self._tail.append(chunk)
         self._tail_bytes += len(chunk.data)
         while (
@@ -311,7 +319,7 @@ class LogBook:
         files: LogFiles,
         report: Callable[[str], None],
         tell: TellLine | None,
-    ) -> Iterator[Sink]:
+    ) -> Iterator[Sink | FileSink]:
         file = files.file_of(child, self._packer) if self.everything.files else None
         if file is not None:
             sink = FileSink(file, report)

@@ -84,7 +84,26 @@ def _logged_pipe(ours: ExitStack, childs: ExitStack) -> tuple[int, int]:
     return reading, writing
 
 
-async def drain(pipe: int, write: Callable[[bytes], None]) -> None:
+Write: TypeAlias = Callable[[memoryview], None]
+"""Takes what was read. It is the reader's again afterwards: who keeps some of it copies it."""
+_buffer: trio.lowlevel.RunVar[bytearray] = trio.lowlevel.RunVar("buffer for what children print")
+
+
+def _read(pipe: int, most: int) -> memoryview:
+    """Return what is in a pipe, ``LARGE`` bytes at most; empty at its end. Raises BlockingIOError.
+
+    In a buffer for all pipes: to have new memory for each read takes longer than to read.
+    """
+    try:
+        buffer = _buffer.get()
+    except LookupError:
+        buffer = bytearray(LARGE)
+        _buffer.set(buffer)
+    view = memoryview(buffer)[:most]
+    return view[: os.readv(pipe, [view])]
+
+
+async def drain(pipe: int, write: Write) -> None:
     """Hand everything that comes out of a pipe to ``write``, until its end.
 
     A pipe that proves busy is made large, and then each read waits a moment for more to come:
@@ -102,7 +121,7 @@ async def drain(pipe: int, write: Callable[[bytes], None]) -> None:
         await trio.lowlevel.wait_readable(pipe)
         if patience >= SHORTEST_SLEEP:
             await trio.sleep(patience)
-        data = os.read(pipe, capacity)
+        data = _read(pipe, capacity)
         if not data:
             return
         write(data)
@@ -126,7 +145,7 @@ def _next_patience(patience: float, filled: float) -> float:
     return patience
 
 
-def drain_rest(pipe: int, write: Callable[[bytes], None]) -> None:
+def drain_rest(pipe: int, write: Write) -> None:
     """Hand what is in the pipe now to ``write``, without waiting for its end.
 
     For a child that is gone: somebody outside its tree may hold the other end for ever, so no
@@ -135,7 +154,7 @@ def drain_rest(pipe: int, write: Callable[[bytes], None]) -> None:
     left = fcntl.fcntl(pipe, F_GETPIPE_SZ)
     while left > 0:
         try:
-            data = os.read(pipe, left)
+            data = _read(pipe, left)
         except BlockingIOError:
             return
         if not data:

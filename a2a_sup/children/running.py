@@ -25,8 +25,8 @@ KILL_SECONDS = 5.0
 class Sink(Protocol):
     """Takes what a process prints."""
 
-    def write(self, data: bytes, stream: OutputStream) -> None:
-        """Take the next bytes of one of its streams."""
+    def write(self, data: memoryview, stream: OutputStream) -> None:
+        """Take the next bytes of one of its streams. Who keeps some of them copies them."""
 
 
 class RunningProcess:
