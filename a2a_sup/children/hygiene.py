@@ -25,7 +25,7 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from subprocess import Popen
 from typing import TypeAlias, TypeVar
@@ -266,6 +266,13 @@ class ProcessHost:
         if None not in self._alive.values():
             self._heirs.settle(pid, identity)
 
+    def _orphans(self) -> Collection[int]:
+        """Return the processes that may be orphans of ours: no child's own process."""
+        # No orphan is the child of a thread that makes processes: those of children themselves are,
+        # and there may be a thousand. Orphans are the first thread's.
+        but = None if self._at_large else self.spawner.thread
+        return self._heirs.children(spare=set(self._alive.values()), but=but)
+
     def _strangers(self) -> Iterator[tuple[int, int]]:
         """Yield the orphans that may be ours, with their sessions; no child's own process.
 
@@ -273,11 +280,8 @@ class ProcessHost:
         children's processes never are in our session.
         """
         own = os.getsid(0)
-        # No orphan is the child of a thread that makes processes: those of children themselves are,
-        # and there may be a thousand. Orphans are the first thread's.
-        but = None if self._at_large else self.spawner.thread
         # The last to come first: what forks all the time lives there, behind thousands of its dead.
-        for pid in reversed([*self._heirs.children(spare=set(self._alive.values()), but=but)]):
+        for pid in reversed([*self._orphans()]):
             session = linux.session_of(pid)
             if session not in (own, None):
                 yield pid, session
@@ -306,8 +310,9 @@ class OwningHost(ProcessHost):
         try:
             while True:
                 await trio.sleep(TICK_SECONDS)
-                await self._round()
-                self._bury()
+                if self._orphans():
+                    await self._round()
+                    self._bury()
                 self.oom.look()
         finally:
             self.spawner.close()

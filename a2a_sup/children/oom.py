@@ -2,15 +2,18 @@
 
 The kernel tells nobody: the process dies of SIGKILL like any other. But it counts such kills for
 each control group, and counts before it kills. So a SIGKILL that nobody here sent, right after the
-count rose, was for memory. Standard library only.
+count rose, was for memory.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+
+from a2a_sup.children.linux import read
 
 CLAIM_SECONDS = 2.0
 """How long a rise of the count explains a death. It is looked at once a second."""
@@ -24,13 +27,9 @@ def oom_kills(proc: Path = Path("/proc/self"), groups: Path = Path("/sys/fs/cgro
         groups: where control groups are mounted, of version 1, 2, or both.
     """
     for file in _counters(proc, groups):
-        try:
-            lines = file.read_text(encoding="ascii").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            word, _, number = line.partition(" ")
-            if word == "oom_kill":
+        for line in read(str(file)).splitlines():
+            word, _, number = line.partition(b" ")
+            if word == b"oom_kill":
                 return int(number)
     return None
 
@@ -40,12 +39,8 @@ def _counters(proc: Path, groups: Path) -> list[Path]:
 
     In a container the mount often shows its own group as the top, and the path that of the host.
     """
-    try:
-        lines = (proc / "cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
     found = []
-    for line in lines:
+    for line in os.fsdecode(read(str(proc / "cgroup"))).splitlines():
         _, controllers, path = line.split(":", 2)
         below = path.lstrip("/")
         if "memory" in controllers.split(","):

@@ -99,7 +99,7 @@ def test_leftovers_end_with_all_below_them_and_nothing_else(tmp_path: Path) -> N
     stranger = mark_of(new_instance(), 7)
     with (
         marked(mark, "sleep", "600") as leftover,
-        marked(mark, "sh", "-c", "env -i sh -c 'sleep 600 & wait' & wait") as parent,
+        marked(mark, "sh", "-c", "env -i sh -c 'sleep 600 & wait' & wait; sleep 600") as parent,
         marked(stranger, "sleep", "600") as other,
         subprocess.Popen(["sleep", "600"]) as unmarked,
     ):
