@@ -139,9 +139,28 @@ class Run:
     def _is_marked(self, process: Process) -> bool:
         return any(self.mark.encode() in word for word in process.words)
 
-    def cpu(self) -> float:
-        """Return the CPU seconds that the manager and its helpers used so far."""
-        return sum(_ran(pid) for pid in self.own()) / 1e9
+    def spend(self) -> Callable[[], float]:
+        """Return what returns the CPU seconds that the manager and its helpers used from now on.
+
+        Of threads that have ended by then nothing is known.
+        """
+        before = self._ran()
+
+        def spent() -> float:
+            now = self._ran()
+            return sum(ran - before.get(thread, 0) for thread, ran in now.items()) / 1e9
+
+        return spent
+
+    def _ran(self) -> dict[str, int]:
+        """Return the nanoseconds that each thread has run."""
+        found = {}
+        for pid in self.own():
+            with suppress(OSError):
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    text = (thread / "schedstat").read_text(encoding="ascii")
+                    found[thread.name] = int(text.split()[0])
+        return found
 
     def memory_mb(self) -> float:
         """Return the memory of the manager and its helpers; shared pages are shared out."""
@@ -185,15 +204,6 @@ class Run:
 
 
 MakeCommands = Callable[[Run], Commands]
-
-
-def _ran(pid: int) -> int:
-    """Return the nanoseconds that a process has run, all its threads."""
-    total = 0
-    with suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            total += int((thread / "schedstat").read_text(encoding="ascii").split()[0])
-    return total
 
 
 def _kill(pid: int) -> None:

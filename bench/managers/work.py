@@ -64,9 +64,9 @@ def idle(manager: Manager, count: int) -> Found:
     with running(manager, sleepers(count)) as run:
         run.starts(count, "up")
         time.sleep(5)
-        begin, used = time.perf_counter(), run.cpu()
+        begin, spent = time.perf_counter(), run.spend()
         time.sleep(20)
-        share = (run.cpu() - used) / (time.perf_counter() - begin)
+        share = spent() / (time.perf_counter() - begin)
         return {"permille": share * 1e3, "mb": run.memory_mb()}
 
 
@@ -84,9 +84,9 @@ def storm(manager: Manager, count: int) -> Found:
         run.starts(count, "up")
         time.sleep(2)
         run.beacon.drain()
-        begin, used = time.perf_counter(), run.cpu()
+        begin, spent = time.perf_counter(), run.spend()
         time.sleep(10)
-        used = run.cpu() - used
+        used = spent()
         starts = run.beacon.drain()
         seconds = time.perf_counter() - begin
         if not starts:
@@ -119,7 +119,7 @@ def lines(manager: Manager, count: int) -> Found:
         run.starts(1, "up")
         time.sleep(SETTLED)
         _warm(expected)
-        begin, used = time.perf_counter(), run.cpu()
+        begin, spent = time.perf_counter(), run.spend()
         with run.beacon.path.with_name("go").open("w"):
             pass
         seen = 0
@@ -129,7 +129,7 @@ def lines(manager: Manager, count: int) -> Found:
             seen = there
             time.sleep(0.002)
         taken = time.perf_counter() - begin
-        cpu = run.cpu() - used
+        cpu = spent()
     assert seen <= expected  # noqa: S101 - nothing is written twice
     return {"seconds": taken, "cpu": cpu}
 
