@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
@@ -59,69 +58,5 @@ def _context(child: ScriptedChild) -> ChildContext:
     return child.context
 
 
-# --- how long the loop is held -------------------------------------------------------------------
-
-
-class Holds:
-    """The longest time that nothing else could run, in seconds."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.longest = 0.0
-
-    async def watch(self) -> None:
-        """Wake all the time, and see how late that was."""
-        while True:
-            due = trio.current_time() + 0.001
-            await trio.sleep_until(due)
-            self.longest = max(self.longest, trio.current_time() - due)
-
-    async def during(self, work: Awaitable[object]) -> float:
-        """Return the longest hold in milliseconds while ``work`` is done."""
-        await trio.sleep(0.02)
-        self.longest = 0.0
-        await work
-        await trio.sleep(0.02)
-        return self.longest * 1e3
-
-
-async def holds(size: int) -> Mapping[str, float]:
-    """Return the longest hold in milliseconds while so many start, restart and stop."""
-    children = [ScriptedChild(f"c{number}") for number in range(size)]
-    specs = [child.spec(restart=AT_ONCE) for child in children]
-    group = supervisor("group", specs, strategy="one_for_all", restart=AT_ONCE)
-    fleet: Sequence[ScriptedChild] = [ScriptedChild(f"f{number}") for number in range(size)]
-    many = supervisor("many", [child.spec() for child in fleet], stop_order="parallel")
-    hold = Holds()
-    found = {}
-    async with trio.open_nursery() as nursery, open_tree(supervisor("app", [])) as tree:
-        nursery.start_soon(hold.watch)
-        found["start"] = await hold.during(tree.start_child("", many))
-        await tree.start_child("", group)
-        found["first"] = await hold.during(_snapped(tree))
-        found["next"] = await hold.during(_snapped(tree))
-        found["group"] = await hold.during(_group_restarted(children))
-        found["stop"] = await hold.during(tree.terminate_child("many"))
-        nursery.cancel_scope.cancel()
-    return found
-
-
-async def holds_without_collector(size: int) -> Mapping[str, float]:
-    """Return the same without Python's garbage collector, which traverses all there is."""
-    gc.disable()
-    return await holds(size)
-
-
-async def _snapped(tree: TreeHandle) -> None:
-    tree.snapshot()
-    await trio.lowlevel.checkpoint()
-
-
-async def _group_restarted(children: Sequence[ScriptedChild]) -> None:
-    children[-1].crash()
-    while children[-1].starts < 2 or not children[-1].is_up:  # noqa: ASYNC110 - seldom
-        await trio.sleep(0.01)  # rarely, not to disturb what is measured
-
-
 if __name__ == "__main__":
-    serve((small_things, holds, holds_without_collector))
+    serve((small_things,))
