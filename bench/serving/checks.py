@@ -13,7 +13,7 @@ import trio
 from a2a_sup import ChildContext, ChildSpec, open_tree, supervisor, task
 from a2a_sup.checks import call, http, liveness
 from bench.alone import serve
-from bench.trees.looks import Holds
+from bench.trees.holds import Holds
 
 INTERVAL = 0.5
 """Seconds between two checks of a child."""
