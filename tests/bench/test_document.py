@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.document import filled
+from bench.__main__ import MEASURES
+from bench.document import PAGE, SLOT, filled
 from bench.report import number
 
 PAGE_BEFORE = """# Figures
@@ -69,3 +70,10 @@ def test_filling_again_changes_nothing() -> None:
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_every_slot_of_the_page_is_closed_and_is_of_a_measure_or_of_all() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    slots = [slot[2] for slot in SLOT.finditer(page)]
+    assert len(slots) == page.count("<!-- figures:")
+    assert sorted(slots) == sorted([*MEASURES, "about", "behind", "missed"])
