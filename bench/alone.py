@@ -40,11 +40,24 @@ def _taken(words: Sequence[str | Path], size: int) -> Mapping[str, float]:
 
 
 def printed(words: Sequence[str | Path]) -> Mapping[str, float]:
-    """Return the JSON that a command prints last. Raises NotMeasured if it fails."""
-    done = subprocess.run(
-        words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
-    )
+    """Return the JSON that a command prints last.
+
+    Raises:
+        NotMeasured: it fails, prints none, or is not done in time.
+    """
+    try:
+        done = subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        raise NotMeasured(f"not done within {PATIENCE:g} s") from None
     if done.returncode:
-        raise NotMeasured(done.stderr.strip()[-300:])
-    found: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
+        raise NotMeasured(done.stderr.strip()[-300:] or f"exited with {done.returncode}")
+    lines = done.stdout.splitlines()
+    if not lines:
+        raise NotMeasured("it printed nothing")
+    try:
+        found: Mapping[str, float] = json.loads(lines[-1])
+    except ValueError:
+        raise NotMeasured(f"it printed no figures, but {lines[-1][:200]!r}") from None
     return found
