@@ -9,7 +9,9 @@ process.stdin.on("data", (lines) => {
     if (_ !== 10) continue;
     number += 1;
     const text = JSON.stringify({ type: "x", number: String(number).padStart(6, "0"), text: "x".repeat(5000) });
-    for (const client of server.clients) client.send(text);
+    // Encoded once: a string would be encoded anew for each client.
+    const bytes = Buffer.from(text);
+    for (const client of server.clients) client.send(bytes, { binary: false });
   }
 });
 process.stdin.on("end", () => process.exit(0));
