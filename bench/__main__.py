@@ -14,6 +14,8 @@ import argparse
 import compileall
 import os
 import platform
+import resource
+import signal
 import sys
 import time
 from importlib.metadata import version
@@ -22,8 +24,8 @@ from pathlib import Path
 import a2a_sup
 from bench import install
 from bench.managers import measures as managers
-from bench.measure import Kind, Measure, Table, taken
-from bench.report import is_explained, show, summary, write
+from bench.measure import Measure, Table, taken
+from bench.report import is_explained, is_ours_measured, show, summary, write
 from bench.serving import measures as serving
 from bench.trees import measures as trees
 
@@ -54,11 +56,17 @@ def main() -> int:
     chosen = parser.parse_args().only or list(MEASURES)
     if unknown := [name for name in chosen if name not in MEASURES]:
         parser.error(f"no such measure: {', '.join(unknown)}; there are {', '.join(MEASURES)}")
+    signal.signal(signal.SIGTERM, _end)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for all of them the same
     # As an installer does: without this each start would compile what it imports.
     compileall.compile_dir(str(Path(a2a_sup.__path__[0])), quiet=1)
-    told = about()
+    for name, why in install.everything().items():
+        print(f"{name} cannot be had: {why}")
+    told = {**about(), **install.versions()}
     print(", ".join(f"{key} {value}" for key, value in told.items()))
     tables: list[Table] = []
+    where = write(told, tables, is_whole=False)
     for name in chosen:
         measure = MEASURES[name]
         begin = time.perf_counter()
@@ -68,15 +76,15 @@ def main() -> int:
             show(table)
         tables += found
         print(f"  ({time.perf_counter() - begin:.0f} s)", flush=True)
-    # By now those are here that can be had.
-    where = write({**told, **install.versions()}, tables)
+        is_whole = set(MEASURES) <= {table.measure for table in tables}
+        where = write(told, tables, is_whole=is_whole)
     print("\n".join(summary(tables)))
     print(f"\nas JSON: {where.parent.name}/{where.name}")
-    return 0 if is_explained(tables) and _is_ours_measured(tables) else 1
+    return 0 if is_explained(tables) and is_ours_measured(tables) else 1
 
 
-def _is_ours_measured(tables: list[Table]) -> bool:
-    return all(row.values for t in tables for row in t.rows if row.kind is Kind.OURS)
+def _end(_: int, __: object) -> None:
+    sys.exit("ended by SIGTERM")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ Json = Mapping[str, Any]
 def filled(page: str, found: Json) -> str:
     """Return ``page`` with its slots filled with what was ``found``.
 
-    A slot whose measure was not taken stays as it is.
+    A slot that is of no measure stays as it is.
     """
     tables: Sequence[Json] = found["tables"]
 
@@ -90,19 +91,27 @@ def _behind(found: Json) -> str:
     reasons: dict[str, dict[str, None]] = {}
     for table in found["tables"]:
         for who, why in table["behind"].items():
-            reasons.setdefault(why, {})[f"{who} ({table['what']})"] = None
+            reasons.setdefault(why, {})[f"{who}, {table['what']}"] = None
     lines = []
     for why, places in reasons.items():
-        lines += [f"- {why[:1].upper()}{why[1:]}.", f"  Ahead of us: {', '.join(places)}."]
+        lines += [f"- {why[:1].upper()}{why[1:]}.", f"  Ahead of us: {'; '.join(places)}."]
     return "\n".join(lines) if lines else "Nowhere in this run."
 
 
 def _missed(found: Json) -> str:
+    return _aims(found, "missed")
+
+
+def _unseen(found: Json) -> str:
+    return _aims(found, "unseen")
+
+
+def _aims(found: Json, which: str) -> str:
     lines = [
         f"- {table['what']}{', ' * bool(table['unit'])}{table['unit']}: "
         f"{_cell(table['rows'][0], table['unit'])}; aim: {aim}"
         for table in found["tables"]
-        for aim in table["missed"]
+        for aim in table[which]
     ]
     return "\n".join(lines) if lines else "None in this run."
 
@@ -111,11 +120,18 @@ _SPECIAL: Mapping[str, Callable[[Json], str]] = {
     "about": _about,
     "behind": _behind,
     "missed": _missed,
+    "unseen": _unseen,
 }
 """Slots that are about the whole run."""
 
+
+def main() -> None:
+    """Fill the page, if the last run was of everything."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    if not found["is_whole"]:
+        sys.exit("the last run was not of all measures: the page tells of one run, make bench")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    written = filled(
-        PAGE.read_text(encoding="utf-8"), json.loads(RESULTS.read_text(encoding="utf-8"))
-    )
-    PAGE.write_text(written, encoding="utf-8")
+    main()

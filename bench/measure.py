@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
@@ -28,10 +27,6 @@ LEVEL = 0.95
 
 class NotMeasured(Exception):
     """Somebody is not here and cannot be had, or fails at the work; the message says why."""
-
-
-FAILURES = (NotMeasured, OSError, subprocess.SubprocessError, ValueError, RuntimeError)
-"""What a contender may fail with: it is named, and the run goes on."""
 
 
 class Kind(StrEnum):
@@ -77,7 +72,20 @@ class Aim:
     def __str__(self) -> str:
         """``at most 1.3 x trio``."""
         where = "" if self.at is None else f" at {self.at:,}"
-        return f"at most {self.factor:g}{f' x {self.than}' if self.than else ''}{where}"
+        return f"at most {self.factor:.3g}{f' x {self.than}' if self.than else ''}{where}"
+
+
+@attrs.frozen
+class Limit:
+    """Why a peer is ahead of us.
+
+    Attributes:
+        why: what would have to be different.
+        most: how many times less than us it takes for that reason; what is more is unexplained.
+    """
+
+    why: str
+    most: float
 
 
 @attrs.frozen
@@ -89,7 +97,7 @@ class Figure:
         what: what it is; ``{size}`` stands for the size.
         unit: of the number.
         aims: what ours is to be.
-        limits: why we are behind a contender, by its name: what would have to be different.
+        limits: why we are behind a contender, by its name.
         growth: the greatest exponent over the sizes that is aimed at; None: it says nothing.
     """
 
@@ -97,7 +105,7 @@ class Figure:
     what: str
     unit: str
     aims: tuple[Aim, ...] = ()
-    limits: Mapping[str, str] = attrs.field(factory=dict)
+    limits: Mapping[str, Limit] = attrs.field(factory=dict)
     growth: float | None = LINEAR
 
 
@@ -155,8 +163,9 @@ class Table:
         what: what it is.
         unit: of the numbers; ``exponent``: 0 is flat, 1 is linear.
         rows: a contender each, ours first.
-        missed: the aims that ours did not reach.
-        aims: all of them.
+        aims: what ours is to be.
+        missed: the aims that it is not.
+        unseen: the aims that could not be looked at, as somebody was not measured.
         behind: where we are behind: who is ahead, and why; the why is empty if nobody knows.
     """
 
@@ -166,6 +175,7 @@ class Table:
     rows: tuple[Row, ...]
     aims: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     behind: Mapping[str, str] = attrs.field(factory=dict)
 
 
@@ -196,27 +206,39 @@ def _at(measure: Measure, size: int) -> Found:
             if each.name not in failed:
                 try:
                     values[each.name].append(each.take(size))
-                except FAILURES as exc:
-                    failed[each.name] = " ".join(str(exc).split()) or type(exc).__name__
+                except Exception as exc:  # noqa: BLE001 - it is named, and the run goes on
+                    failed[each.name] = _told(exc)
     return values | failed
+
+
+def _told(error: Exception) -> str:
+    name = "" if isinstance(error, NotMeasured) else f"{type(error).__name__}: "
+    return name + " ".join(str(error).split())
 
 
 def _table(measure: Measure, figure: Figure, size: int, found: Found) -> Table:
     rows = _compared(_rows(measure, figure, found))
     aims = [aim for aim in figure.aims if aim.at in (None, size)]
+    met = {str(aim): _is_met(aim, rows) for aim in aims}
     return Table(
         measure.name,
         figure.what.format(size=f"{size:,}"),
         figure.unit,
         tuple(rows),
-        tuple(map(str, aims)),
-        tuple(str(aim) for aim in aims if not _is_met(aim, rows)),
-        {
-            row.who: figure.limits.get(row.who, "")
+        aims=tuple(met),
+        missed=tuple(aim for aim, is_met in met.items() if is_met is False),
+        unseen=tuple(aim for aim, is_met in met.items() if is_met is None),
+        behind={
+            row.who: _reason(figure.limits.get(row.who), row.ratio)
             for row in rows
             if row.kind is Kind.PEER and row.ratio is not None and row.ratio < LEVEL
         },
     )
+
+
+def _reason(limit: Limit | None, ratio: float) -> str:
+    """Return why a peer takes ``ratio`` of what ours does, or nothing."""
+    return limit.why if limit is not None and ratio * limit.most >= 1 else ""
 
 
 def _rows(measure: Measure, figure: Figure, found: Found) -> list[Row]:
@@ -247,29 +269,43 @@ def _compared(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _is_met(aim: Aim, rows: list[Row]) -> bool:
-    """Return whether an aim is reached; one that cannot be looked at is."""
+def _is_met(aim: Aim, rows: list[Row]) -> bool | None:
+    """Return whether an aim is reached; None: somebody was not measured."""
     by_name = {row.who: row for row in rows}
     unit = by_name[aim.than] if aim.than else None
     if not rows[0].values or (unit is not None and not unit.values):
-        return True
+        return None
     return rows[0].median <= aim.factor * (1 if unit is None else unit.median)
 
 
 def _growth(measure: Measure, figure: Figure, found: Mapping[int, Found], most: float) -> Table:
-    rows = []
     by_size = [{row.who: row for row in _rows(measure, figure, here)} for here in found.values()]
-    for who, row in by_size[0].items():
-        medians = [here[who].median for here in by_size if here[who].values]
-        if len(medians) == len(by_size) and all(medians):
-            rows.append(Row(who, row.kind, [exponent(measure.sizes, medians)]))
-        else:
-            rows.append(Row(who, row.kind, failed="not measured at every size"))
-    is_met = not rows[0].values or rows[0].median <= most
+    rows = [
+        _grown(measure.sizes, row, [here[row.who] for here in by_size if row.who in here])
+        for row in by_size[0].values()
+    ]
     aims = (f"at most {most}",)
+    is_met = rows[0].median <= most if rows[0].values else None
     sizes = ", ".join(f"{size:,}" for size in measure.sizes)
-    what = f"{figure.what.format(size='N')}, {figure.unit}: growth over {sizes}"
-    return Table(measure.name, what, EXPONENT, tuple(rows), aims, () if is_met else aims)
+    return Table(
+        measure.name,
+        f"{figure.what.format(size='N')}, {figure.unit}: growth over {sizes}",
+        EXPONENT,
+        tuple(rows),
+        aims,
+        missed=aims if is_met is False else (),
+        unseen=aims if is_met is None else (),
+    )
+
+
+def _grown(sizes: Sequence[int], row: Row, by_size: list[Row]) -> Row:
+    """Return how what one contender took grows."""
+    medians = [here.median for here in by_size if here.values]
+    if len(medians) < len(sizes):
+        return Row(row.who, row.kind, failed="not measured at every size")
+    if min(medians) <= 0:
+        return Row(row.who, row.kind, failed="nothing at some size")
+    return Row(row.who, row.kind, [exponent(sizes, medians)])
 
 
 def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:

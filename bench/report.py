@@ -23,7 +23,7 @@ def show(table: Table) -> None:
     for aim in table.missed:
         print(f"    MISSED: {aim}")
     if table.behind:
-        print(f"    behind: {', '.join(table.behind)}")
+        print(f"    behind: {'; '.join(table.behind)}")
     print(end="", flush=True)
 
 
@@ -62,10 +62,13 @@ def summary(tables: Sequence[Table]) -> list[str]:
     for why, places in reasons.items():
         lines += ["", f"Behind, because {why}:", *(f"  {place}" for place in places)]
     missed = [f"  {t.what}, {t.unit}: {aim}" for t in tables for aim in t.missed]
-    return [*lines, "", "Aims missed:", *missed] if missed else lines
+    unseen = [f"  {t.what}, {t.unit}: {aim}" for t in tables for aim in t.unseen]
+    for title, aims in (("missed", missed), ("that could not be looked at", unseen)):
+        lines += ["", f"Aims {title}:", *aims] if aims else []
+    return lines
 
 
-UNEXPLAINED = "of what nobody has explained yet"
+UNEXPLAINED = "of what nobody has explained, or further than what is explained"
 
 
 def is_explained(tables: Sequence[Table]) -> bool:
@@ -73,9 +76,15 @@ def is_explained(tables: Sequence[Table]) -> bool:
     return all(all(table.behind.values()) for table in tables)
 
 
-def write(about: Mapping[str, Any], tables: Sequence[Table]) -> Path:
-    """Write all tables of a run as JSON; return where."""
+def is_ours_measured(tables: Sequence[Table]) -> bool:
+    """Return whether there is a figure of ours in every table of figures."""
+    return all(t.rows[0].values for t in tables if t.unit != EXPONENT)
+
+
+def write(about: Mapping[str, Any], tables: Sequence[Table], *, is_whole: bool) -> Path:
+    """Write all tables of a run as JSON, and whether it was of all measures; return where."""
     RESULTS.parent.mkdir(exist_ok=True)
-    found = {"about": dict(about), "tables": [attrs.asdict(table) for table in tables]}
+    listed = [attrs.asdict(table) for table in tables]
+    found = {"about": dict(about), "is_whole": is_whole, "tables": listed}
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return RESULTS

@@ -13,5 +13,8 @@ connection.sock.connect(path)
 for _ in range(int(times)):
     begin = time.perf_counter()
     connection.request("GET", "/api/v1/tree")
-    json.load(connection.getresponse())
+    answer = connection.getresponse()
+    tree = json.load(answer)
+    if answer.status != 200:
+        raise SystemExit(f"{answer.status}: {tree}")
     print(time.perf_counter() - begin)

@@ -7,5 +7,5 @@ import time
 *words, times = sys.argv[1:]
 for _ in range(int(times)):
     begin = time.perf_counter()
-    subprocess.run(words, check=False, capture_output=True)
+    subprocess.run(words, check=True, capture_output=True)
     print(time.perf_counter() - begin)

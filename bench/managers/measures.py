@@ -10,57 +10,82 @@ from functools import partial
 from pathlib import Path
 
 from bench.managers import work
-from bench.managers.who import BARE, OURS, PEERS, Manager
-from bench.measure import FLAT, Aim, Contender, Figure, Kind, Measure
+from bench.managers.who import (
+    BARE,
+    CIRCUS_AT_EASE,
+    CIRCUS_IN_HASTE,
+    OURS,
+    PEERS,
+    Manager,
+)
+from bench.measure import FLAT, Aim, Contender, Figure, Kind, Limit, Measure
 
-ALL = (OURS, BARE, *PEERS)
 FASTEST = (
     "Each restarts at once and for ever, at the fastest that it can be told: backoff 0 s here, "
     "`check_delay` 0.1 s in circus; supervisord looks once a second, s6 starts nothing more often "
     "than that."
 )
 
-IMPORTS = (
-    "its first process waits for less: s6 is a small C program, circus a Python that loads less "
-    "than Python, Trio and this package, which is a quarter of a second"
+S6_LOADS = Limit(
+    "it is a small C program, and its first process waits for nothing; here Python, Trio and this "
+    "package are loaded first, which takes a quarter of a second",
+    5,
 )
-C_PROGRAMS = (
+CIRCUS_LOADS = Limit("it loads less Python before its first process than we do", 1.3)
+SUPERVISES = Limit(
     "it is C, and keeps neither the output of its processes nor what they leave behind: nothing "
-    "but fork, exec and wait"
+    "but fork, exec and wait",
+    4,
 )
-STOPS = (
-    "it signals its processes and is done; here the end of each is waited for, what it left "
-    "behind is looked for and ended, its last output is written, and the end of all is told"
+STOPS = Limit(
+    "it is C, and ends when its processes have; here what they left behind is looked for and "
+    "ended, their last output is written, and a Python is unloaded",
+    4,
 )
-LOOKS = (
-    "it sleeps until a process ends; here, once a second, the table of processes is looked at for "
-    "what no longer has a parent, and the kernel's count of processes it killed for memory"
+CIRCUS_STOPS = Limit("it looks for nothing that its processes left behind", 1.5)
+SLEEPS = Limit(
+    "it sleeps until a process ends; here, once a second, it is looked for processes without a "
+    "parent, and at the kernel's count of those it killed for want of memory",
+    10_000,
 )
-SMALLER = (
-    "it is C, or a Python without an event loop; here are CPython, Trio, and an HTTP API, a page, "
-    "metrics and a dashboard besides"
+LOOKS_ONCE = Limit("it asks once a second for the ends of its own processes, and nothing else", 3)
+PYTHON = Limit(
+    "it is a Python without an event loop's library; here are Trio and an HTTP API, a page, "
+    "metrics and a dashboard besides",
+    3,
 )
-CHECKED = (
+ZMQ = Limit("it serves nothing but commands; here is a page, metrics and a dashboard besides", 2)
+IN_C = Limit("it is a C program for each process, with no interpreter", 60)
+RELOADS = Limit(
     "it compares the words of two files, and then changes what differs; here all settings of all "
-    "children are checked before anything is touched, so that a mistake changes nothing"
+    "children are checked before anything is touched, so that a mistake changes nothing",
+    2,
 )
-ANSWERS = (
+BY_HAND = Limit(
+    "nothing is compared: it is told by hand which one to restart, by a small C program", 200
+)
+ANSWERS = Limit(
     "a small C program reads the few bytes that say what one service is; here a request over HTTP "
-    "is answered, with all that is known of each child"
+    "is answered, with all that is known of each child",
+    10,
 )
-COMMAND = "its command is a small C program; ours is a Python, whose start is the floor"
+COMMAND = Limit(
+    "its command is a small C program, which reads some bytes for each; ours is a Python, whose "
+    "start is the floor, and which is answered with all that is known of each child",
+    100,
+)
 
 
 def _contender(manager: Manager, take: Callable[[Manager, int], Mapping[str, float]]) -> Contender:
     return Contender(manager.name, manager.kind, partial(take, manager))
 
 
-def _everybody(take: Callable[[Manager, int], Mapping[str, float]]) -> tuple[Contender, ...]:
-    return tuple(_contender(manager, take) for manager in ALL)
-
-
-def _of(limit: str, *peers: str) -> Mapping[str, str]:
-    return dict.fromkeys(peers, limit)
+def _everybody(
+    take: Callable[[Manager, int], Mapping[str, float]], *, circus: Manager | None = None
+) -> tuple[Contender, ...]:
+    """Return all; with ``circus`` told in another way."""
+    peers = [circus if circus and peer.name == circus.name else peer for peer in PEERS]
+    return tuple(_contender(manager, take) for manager in (OURS, BARE, *peers))
 
 
 def _interpreter(_: int) -> Mapping[str, float]:
@@ -76,13 +101,19 @@ START = Measure(
     "Processes that do nothing. From the launch of the manager until all run; then from its stop "
     "signal until all of them and the manager are gone. " + FASTEST,
     (
-        Figure("up", "{size} processes up", "s", (Aim(2.0, at=500),), _of(IMPORTS, "s6", "circus")),
+        Figure(
+            "up",
+            "{size} processes up",
+            "s",
+            (Aim(2.0, at=500),),
+            {"s6": S6_LOADS, "circus": CIRCUS_LOADS},
+        ),
         Figure(
             "stopped",
             "{size} processes stopped",
             "s",
             (Aim(0.3, at=200),),
-            _of(STOPS, "runit", "s6", "circus", "supervisord"),
+            {"runit": STOPS, "s6": STOPS, "circus": CIRCUS_STOPS},
         ),
     ),
     _everybody(work.start_and_stop),
@@ -91,80 +122,84 @@ START = Measure(
 
 REPLACE = Measure(
     "replace",
-    "One of ten processes is killed with SIGKILL; until its replacement says that it runs. "
-    + FASTEST,
+    f"One process is killed with SIGKILL, {work.KILLS} times; until its replacement says that it "
+    "runs. Each at the fastest that it can be told, as above, circus with a `check_delay` of 0.01.",
     (
         Figure(
             "median",
-            "kill -9 to replaced, median of {size}",
+            "kill -9 of one of {size} to replaced, median",
             "ms",
             (Aim(2, "bare Popen"),),
-            {"runit": C_PROGRAMS},
+            {"runit": SUPERVISES},
+            growth=None,
         ),
         Figure(
             "longest",
-            "kill -9 to replaced, longest of {size}",
+            "kill -9 of one of {size} to replaced, longest",
             "ms",
-            limits={"runit": C_PROGRAMS},
+            limits={"runit": SUPERVISES},
+            growth=None,
         ),
     ),
-    _everybody(work.replaced),
-    sizes=(9,),
+    _everybody(work.replaced, circus=CIRCUS_IN_HASTE),
+    sizes=(10, 200),
 )
 
 IDLE = Measure(
     "idle",
-    "Processes that do nothing, for 20 s, 5 s after they were up. The manager with its helpers; "
-    "memory that is shared is shared out (PSS).",
+    "Processes that do nothing, for 10 s, 5 s after they were up; circus looks as often as it does "
+    "by default. The manager with its helpers; memory that is shared is shared out (PSS).",
     (
         Figure(
             "permille",
             "{size} idle: share of a core",
             "permille",
             (Aim(2.0),),
-            _of(LOOKS, "runit", "s6", "supervisord"),
+            {"runit": SLEEPS, "s6": SLEEPS, "supervisord": LOOKS_ONCE},
         ),
         Figure(
             "mb",
             "{size} idle: memory",
             "MB",
             (Aim(60),),
-            _of(SMALLER, "supervisord", "circus", "runit", "s6"),
+            {"supervisord": PYTHON, "circus": ZMQ, "runit": IN_C, "s6": IN_C},
         ),
     ),
-    _everybody(work.idle),
-    sizes=(200,),
+    _everybody(work.idle, circus=CIRCUS_AT_EASE),
+    sizes=(50, 100, 200),
     repeats=2,
 )
 
 STORM = Measure(
     "storm",
-    "Processes that exit at once, all of them again and again, for 10 s; then the manager is "
+    "Processes that exit at once, all of them again and again, for 5 s; then the manager is "
     "asked 40 times what runs: by its API, or by its command where it has none. " + FASTEST,
     (
         Figure(
             "cpu",
             "{size} exit at once: the manager's own CPU for each start",
             "ms",
-            limits=_of(C_PROGRAMS, "runit", "s6"),
+            limits={"runit": SUPERVISES, "s6": SUPERVISES},
+            growth=FLAT,
         ),
         Figure("pause", "{size} exit at once: from a start to the next of the same", "ms"),
         Figure(
             "answer",
             "{size} exit at once: answers, median",
             "ms",
-            limits=_of(ANSWERS, "runit", "s6"),
+            limits={"runit": ANSWERS, "s6": ANSWERS},
         ),
         Figure(
             "late",
             "{size} exit at once: answers, 95th percentile",
             "ms",
             (Aim(50),),
-            _of(ANSWERS, "runit", "s6"),
+            {"runit": ANSWERS, "s6": ANSWERS},
         ),
     ),
     _everybody(work.storm),
-    sizes=(50,),
+    sizes=(10, 25, 50),
+    repeats=2,
 )
 
 LINES = Measure(
@@ -182,18 +217,19 @@ LINES = Measure(
 RELOAD = Measure(
     "reload",
     "One of the commands in the configuration is changed and the manager told to apply it; until "
-    "the changed one runs, and how many were started.",
+    "the changed one runs, and how many were started. runit and s6 do not compare: their script is "
+    "changed, and they are told to restart that one.",
     (
         Figure(
             "seconds",
             "one of {size} changed",
             "s",
             (Aim(1.0, at=1_000),),
-            _of(CHECKED, "supervisord", "circus"),
+            {"supervisord": RELOADS, "circus": RELOADS, "runit": BY_HAND, "s6": BY_HAND},
         ),
         Figure("started", "one of {size} changed: processes started", "", (Aim(1),), growth=FLAT),
     ),
-    _everybody(work.changed),
+    tuple(_contender(manager, work.changed) for manager in (OURS, *PEERS)),
     sizes=(100, 300, 1_000),
     repeats=2,
 )
@@ -207,7 +243,7 @@ STATUS = Measure(
             "status of {size} processes",
             "s",
             (Aim(0.3),),
-            _of(COMMAND, "runit", "s6"),
+            {"runit": COMMAND, "s6": COMMAND},
         ),
     ),
     (
@@ -221,18 +257,25 @@ STATUS = Measure(
 
 LEFT = Measure(
     "left",
-    "Each command leaves a process beside itself: a plain one, one in a session of its own, a "
-    "daemon. How many of the three outlive what should end them.",
+    "A command leaves a process beside itself: a plain one, one in a session of its own, a daemon. "
+    "How many outlive a stop of the manager, a crash of the command, kill -9 of the manager.",
     tuple(
-        Figure(key, f"left of 3 after {what}", "", (Aim(0),))
-        for key, what in (
+        Figure(f"{ending} {how}", f"left after {what}: {whose}", "", (Aim(0),))
+        for ending, what in (
             ("stop", "a stop of the manager"),
-            ("crash", "a crash of the command, beside those of its replacement"),
+            ("crash", "a crash of the command"),
             ("kill", "kill -9 of the manager"),
         )
+        for how, whose in (
+            ("itself", "the command itself"),
+            ("plain", "a plain one"),
+            ("session", "one in a session of its own"),
+            ("daemon", "a daemon"),
+        )
+        if (ending, how) != ("crash", "itself")
     ),
     _everybody(work.left_behind),
-    sizes=(3,),
+    sizes=(1,),
     repeats=1,
 )
 

@@ -1,19 +1,26 @@
-"""One manager that runs commands which make themselves known; nothing is left behind."""
+"""One manager that runs commands which make themselves known; nothing is left behind.
+
+This process is a subreaper: whatever a manager leaves without a parent becomes its child, and is
+found and ended.
+"""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
 
+from a2a_sup.children import linux
 from bench.managers.beacon import PATIENCE, Beacon
 from bench.managers.who import Commands, Launch, Manager, Words
 from bench.measure import NotMeasured
@@ -54,12 +61,12 @@ class Run:
 
     def __init__(self, manager: Manager, directory: Path, commands: MakeCommands) -> None:
         """Start it. Raises NotMeasured if it is not here."""
+        linux.become_subreaper()
         self.beacon = Beacon(directory / "beacon")
         self.mark = str(random.randrange(10**8, 10**9))
         self._prepare = manager.prepare
         self._directory = directory
         self.launch = manager.prepare(directory, commands(self))
-        self._helpers: set[int] = set()
         self.began = time.perf_counter()
         self.manager = self._start(self.launch)
 
@@ -92,27 +99,49 @@ class Run:
         except NotMeasured as exc:
             raise NotMeasured(f"{exc}: {self._told()}") from None
 
+    def demand_alive(self) -> None:
+        """Raise NotMeasured if the manager has ended: it would take nothing from now on."""
+        if self.manager.poll() is not None:
+            raise NotMeasured(f"it ended with {self.manager.returncode}: {self._told()}")
+
     def _told(self) -> str:
         return (self._directory / "told").read_text(errors="replace").strip()[-300:]
 
-    def change(self, commands: Commands) -> None:
-        """Write a changed configuration and have it applied. Returns when the manager says so."""
-        launch = self._prepare(self._directory, commands)
-        if launch.reload is None:
-            raise NotMeasured("it has no reload: what is changed is restarted by hand")
-        self.call(launch.reload)
+    @contextmanager
+    def changing(self, commands: Commands) -> Iterator[None]:
+        """Write a changed configuration and have it applied, meanwhile do the block.
+
+        Raises:
+            NotMeasured: the command that applies it failed.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(self.call, self._prepare(self._directory, commands).reload)
+            yield
+            told.result()
+
+    def show(self, count: int) -> None:
+        """Have the manager's command show ``count`` processes. Raises NotMeasured."""
+        shown = len(re.findall(self.launch.shows, self.call(self.launch.status)))
+        if shown < count:
+            raise NotMeasured(f"it shows {shown} of {count}")
 
     def call(self, words: Words) -> str:
-        """Run a command of the manager's; return what it printed."""
-        done = subprocess.run(
-            list(map(str, words)),
-            cwd=self._directory,
-            env=self._environ(),
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        """Run a command of the manager's; return what it printed. Raises NotMeasured."""
+        try:
+            done = subprocess.run(
+                list(map(str, words)),
+                cwd=self._directory,
+                env=self._environ(),
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotMeasured(f"{_name(words)} did not end in {PATIENCE:g} s") from None
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-300:]
+            raise NotMeasured(f"{_name(words)} exited with {done.returncode}: {said}")
         return done.stdout
 
     def asking(self, times: int) -> Sequence[float]:
@@ -175,35 +204,50 @@ class Run:
 
     def kill(self) -> None:
         """Kill the manager alone, as a crash of it would."""
-        self._note_helpers()
         _kill(self.manager.pid)
 
     def stop(self) -> None:
         """Ask the manager to end with all it runs."""
-        self._note_helpers()
         self.manager.send_signal(self.launch.stop)
 
     def wait(self) -> None:
         """Wait until the manager itself has ended. Raises TimeoutExpired."""
         self.manager.wait(PATIENCE)
 
-    def _note_helpers(self) -> None:
-        self._helpers.update(pid for pid in self.own() if pid != self.manager.pid)
-
     def clear(self) -> None:
-        """Kill what is left, by number: helpers first, which start anew what they keep."""
-        self._note_helpers()
+        """Kill what is left, by number. Raises NotMeasured if there is no end to it."""
+        deadline = time.monotonic() + PATIENCE
         self.manager.kill()
         self.manager.wait()
-        for pid in self._helpers:
-            _kill(pid)
-        while marked := [each.pid for each in processes() if self._is_marked(each)]:
-            for pid in marked:
+        while left := {each.pid for each in processes() if self._is_marked(each)} | _below():
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"{len(left)} processes could not be ended")
+            for pid in left:
                 _kill(pid)
             time.sleep(0.01)
+            _reap()
 
 
 MakeCommands = Callable[[Run], Commands]
+
+
+def _name(words: Words) -> str:
+    return Path(words[0]).name
+
+
+def _below() -> set[int]:
+    """Return all processes below this one."""
+    everything, found = list(processes()), {os.getpid()}
+    while more := {each.pid for each in everything if each.parent in found} - found:
+        found |= more
+    return found - {os.getpid()}
+
+
+def _reap() -> None:
+    """Collect the dead that came to this process for want of another parent."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _kill(pid: int) -> None:

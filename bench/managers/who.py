@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -28,9 +29,11 @@ class Launch:
         env: variables to add, for all of these.
         stop: the signal that ends it with all it runs.
         status: the command that shows what runs.
+        shows: a regular expression of what it prints once for each process.
         ask: the command that asks for the same so many times as its last argument says, by the
             best way in that the manager has, and prints the seconds of each answer, a line each.
-        reload: the command that applies a changed configuration; None: it has none.
+        reload: the command that applies a changed configuration, or, where there is none,
+            restarts the last of the commands.
         output: where the output of its commands is: files, whose sizes are added up.
     """
 
@@ -38,8 +41,9 @@ class Launch:
     env: Mapping[str, str] = attrs.field(factory=dict)
     stop: signal.Signals = signal.SIGTERM
     status: Words = ()
+    shows: str = ""
     ask: Words = ()
-    reload: Words | None = None
+    reload: Words = ()
     output: str = ""
 
 
@@ -81,6 +85,7 @@ def a2a_sup(directory: Path, commands: Commands) -> Launch:
             "A2A_SUP_DASHBOARD": "127.0.0.1:0",
         },
         status=[program, "status"],
+        shows=r"\bc\d+\b",
         ask=[sys.executable, HERE / "ask_a2a_sup.py", control],
         reload=[program, "reload"],
         output="state/logs/*",
@@ -101,7 +106,9 @@ def bare(directory: Path, commands: Commands) -> Launch:
 def supervisord(directory: Path, commands: Commands) -> Launch:
     """Restart for ever; its state machine is driven once a second."""
     lines = ["[supervisord]", "nodaemon=true", f"logfile={directory}/log", "loglevel=error"]
-    lines += [f"pidfile={directory}/pid", f"childlogdir={directory}", "minfds=4096"]
+    lines += [f"pidfile={directory}/pid", f"childlogdir={directory}"]
+    # Three pipes and two files each; all these it closes in each process, so no more than needed.
+    lines += [f"minfds={max(1024, 6 * len(commands))}"]
     lines += ["[unix_http_server]", f"file={directory}/control"]
     lines += ["[supervisorctl]", f"serverurl=unix://{directory}/control"]
     lines += ["[rpcinterface:supervisor]"]
@@ -118,15 +125,16 @@ def supervisord(directory: Path, commands: Commands) -> Launch:
     return Launch(
         [programs / "supervisord", "-c", file],
         status=[*control, "status"],
+        shows=r"\bc\d+ +RUNNING",
         ask=[programs / "python", HERE / "ask_supervisord.py", directory / "control"],
         reload=[*control, "update"],
         output="output.*",
     )
 
 
-def circus(directory: Path, commands: Commands) -> Launch:
-    """Restart for ever, looking ten times a second instead of once in five seconds."""
-    lines = ["[circus]", "check_delay = 0.1", f"endpoint = ipc://{directory}/control"]
+def circus(directory: Path, commands: Commands, check_delay: float = 0.1) -> Launch:
+    """Restart for ever, looking every ``check_delay`` seconds; five, unless it is told."""
+    lines = ["[circus]", f"check_delay = {check_delay}", f"endpoint = ipc://{directory}/control"]
     lines += [f"pubsub_endpoint = ipc://{directory}/events", "loglevel = ERROR"]
     for number, command in enumerate(commands):
         lines += [f"[watcher:c{number}]", f"cmd = {shlex.join(command)}", "warmup_delay = 0"]
@@ -140,6 +148,7 @@ def circus(directory: Path, commands: Commands) -> Launch:
     return Launch(
         [programs / "circusd", file],
         status=[*control, "status"],
+        shows=r"\bc\d+: active",
         ask=[programs / "python", HERE / "ask_circus.py", endpoint],
         reload=[*control, "reloadconfig"],
         output="output.*",
@@ -171,6 +180,7 @@ def pm2(directory: Path, commands: Commands) -> Launch:
         },
         signal.SIGINT,
         status=[modules / ".bin" / "pm2", "jlist"],
+        shows=r'"pm_id":\d+,"monit"',
         ask=["node", HERE / "ask_pm2.cjs"],
         reload=[modules / ".bin" / "pm2", "startOrReload", file],
         output="output.*",
@@ -186,6 +196,8 @@ def runit(directory: Path, commands: Commands) -> Launch:
         [program, services],
         stop=signal.SIGHUP,
         status=status,
+        shows="run: ",
+        reload=[program.with_name("sv"), "restart", services / f"c{len(commands) - 1}"],
         ask=[sys.executable, HERE / "ask_by_command.py", *status],
         output="output.*/current",
     )
@@ -201,6 +213,8 @@ def s6(directory: Path, commands: Commands) -> Launch:
     return Launch(
         [program, "-c", "4000", services],
         status=status,
+        shows="up \\(pid",
+        reload=[program.with_name("s6-svc"), "-r", services / f"c{len(commands) - 1}"],
         ask=[sys.executable, HERE / "ask_by_command.py", *status],
         output="output.*/current",
     )
@@ -239,3 +253,6 @@ PEERS = (
     Manager("runit", Kind.PEER, runit),
     Manager("s6", Kind.PEER, s6),
 )
+CIRCUS_AT_EASE = Manager("circus", Kind.PEER, partial(circus, check_delay=5.0))
+"""As it comes."""
+CIRCUS_IN_HASTE = Manager("circus", Kind.PEER, partial(circus, check_delay=0.01))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from bench.managers.run import Run, processes, running, sleepers
@@ -21,6 +21,7 @@ from bench.measure import NotMeasured
 Found = Mapping[str, float]
 SETTLED = 1.5
 """Seconds after which every manager counts a process as started."""
+KILLS = 7
 
 
 def start_and_stop(manager: Manager, count: int) -> Found:
@@ -32,6 +33,7 @@ def start_and_stop(manager: Manager, count: int) -> Found:
         run.starts(count, "up")
         up = run.since_launch()
         time.sleep(SETTLED)
+        run.demand_alive()
         begin = time.perf_counter()
         run.stop()
         stopped = math.nan
@@ -42,13 +44,13 @@ def start_and_stop(manager: Manager, count: int) -> Found:
     return {"up": up, "stopped": stopped}
 
 
-def replaced(manager: Manager, times: int) -> Found:
-    """Return the median and the longest of milliseconds from kill -9 to the replacement."""
+def replaced(manager: Manager, count: int) -> Found:
+    """Return the median and the longest of milliseconds from kill -9 of one to its replacement."""
     taken = []
-    with running(manager, sleepers(10)) as run:
-        pids = run.starts(10, "up")
+    with running(manager, sleepers(count)) as run:
+        pids = run.starts(count, "up")
         time.sleep(SETTLED)
-        for _ in range(times):
+        for _ in range(KILLS):
             victim = random.choice(pids)
             begin = time.perf_counter()
             os.kill(victim, signal.SIGKILL)
@@ -65,8 +67,11 @@ def idle(manager: Manager, count: int) -> Found:
         run.starts(count, "up")
         time.sleep(5)
         begin, spent = time.perf_counter(), run.spend()
-        time.sleep(20)
+        time.sleep(10)
         share = spent() / (time.perf_counter() - begin)
+        run.demand_alive()
+        if again := run.beacon.drain():
+            raise NotMeasured(f"{again} of its processes ended and were started again")
         return {"permille": share * 1e3, "mb": run.memory_mb()}
 
 
@@ -85,18 +90,25 @@ def storm(manager: Manager, count: int) -> Found:
         time.sleep(2)
         run.beacon.drain()
         begin, spent = time.perf_counter(), run.spend()
-        time.sleep(10)
+        time.sleep(5)
         used = spent()
         starts = run.beacon.drain()
         seconds = time.perf_counter() - begin
+        run.demand_alive()
         if not starts:
             raise NotMeasured("it starts nothing any more")
         found = {"cpu": used / starts * 1e3, "pause": count * seconds / starts * 1e3}
-        if not run.launch.ask:
-            return found
+        return {**found, **_answers(run)} if run.launch.ask else found
+
+
+def _answers(run: Run) -> Found:
+    """Return the milliseconds until it has answered: the median, and the 95th percentile."""
+    try:
         answers = sorted(run.asking(40))
-        late = answers[len(answers) * 95 // 100]
-        return {**found, "answer": statistics.median(answers) * 1e3, "late": late * 1e3}
+    except NotMeasured:
+        return {"answer": math.nan, "late": math.nan}
+    late = answers[len(answers) * 95 // 100]
+    return {"answer": statistics.median(answers) * 1e3, "late": late * 1e3}
 
 
 def lines(manager: Manager, count: int) -> Found:
@@ -120,18 +132,18 @@ def lines(manager: Manager, count: int) -> Found:
         time.sleep(SETTLED)
         _warm(expected)
         begin, spent = time.perf_counter(), run.spend()
-        with run.beacon.path.with_name("go").open("w"):
-            pass
-        seen = 0
+        # Without waiting for a reader: the writer may have ended.
+        os.close(os.open(run.beacon.path.with_name("go"), os.O_WRONLY | os.O_NONBLOCK))
         while (there := run.output_bytes()) < expected:
             if time.perf_counter() - begin > 30:
                 raise NotMeasured(f"{there:,} of {expected:,} bytes after 30 s")
-            seen = there
             time.sleep(0.002)
         taken = time.perf_counter() - begin
         cpu = spent()
-    assert seen <= expected  # noqa: S101 - nothing is written twice
-    return {"seconds": taken, "cpu": cpu}
+        time.sleep(0.2)
+        if (there := run.output_bytes()) != expected:
+            raise NotMeasured(f"it wrote {there:,} of {expected:,} bytes")
+        return {"seconds": taken, "cpu": cpu}
 
 
 def _warm(size: int) -> None:
@@ -146,10 +158,10 @@ def changed(manager: Manager, count: int) -> Found:
     with running(manager, sleepers(count)) as run:
         run.starts(count, "up")
         time.sleep(SETTLED)
-        begin = time.perf_counter()
-        run.change([*sleepers(count - 1)(run), run.sleeper(1)])
-        started = run.starts(1, "replaced")
-        taken = time.perf_counter() - begin
+        with run.changing([*sleepers(count - 1)(run), run.sleeper(1)]):
+            begin = time.perf_counter()
+            started = run.starts(1, "replaced")
+            taken = time.perf_counter() - begin
         time.sleep(SETTLED)
         return {"seconds": taken, "started": len(started) + run.beacon.drain()}
 
@@ -157,15 +169,13 @@ def changed(manager: Manager, count: int) -> Found:
 def shown(manager: Manager, count: int) -> Found:
     """Return seconds until the manager's own command has shown ``count`` processes."""
     with running(manager, sleepers(count)) as run:
-        if not run.launch.status:
-            raise NotMeasured("it shows nothing")
         run.starts(count, "up")
         time.sleep(SETTLED)
-        run.call(run.launch.status)  # the first time is no one's habit
+        run.show(count)  # the first time is no one's habit
         taken = []
         for _ in range(5):
             begin = time.perf_counter()
-            run.call(run.launch.status)
+            run.show(count)
             taken.append(time.perf_counter() - begin)
         return {"seconds": statistics.median(taken)}
 
@@ -180,34 +190,38 @@ HIDERS = {
 """Commands that leave a process beside themselves, by how well it hides."""
 
 
-def left_after_stop(manager: Manager, how: str) -> int:
-    """Return how many processes of that kind outlive the manager's own stop."""
-
-    def stop(run: Run) -> None:
-        run.stop()
-        with suppress(subprocess.TimeoutExpired):
-            run.wait()
-
-    return _left(manager, how, stop)
+def _stopped(run: Run) -> None:
+    run.stop()
+    with suppress(subprocess.TimeoutExpired):
+        run.wait()
 
 
-def left_after_kill(manager: Manager, how: str) -> int:
-    """Return how many outlive kill -9 of the manager."""
-    return _left(manager, how, Run.kill)
-
-
-def left_after_crash(manager: Manager, how: str) -> int:
-    """Return how many outlive a crash of their command, beside those of its replacement."""
-    return _left(manager, how, _crash) - 1
-
-
-def _crash(run: Run) -> None:
+def _crashed(run: Run) -> None:
     [leader] = [pid for pid, is_left in _marked(run).items() if not is_left]
     os.kill(leader, signal.SIGKILL)
     run.starts(1, "replaced")
 
 
-def _left(manager: Manager, how: str, end: object) -> int:
+ENDINGS: Mapping[str, Callable[[Run], None]] = {
+    "stop": _stopped,
+    "crash": _crashed,
+    "kill": Run.kill,
+}
+
+
+def left_behind(manager: Manager, _: int) -> Found:
+    """Return how many processes outlive each of ENDINGS: a command's own, and each of HIDERS."""
+    found: dict[str, float] = {}
+    for ending, end in ENDINGS.items():
+        for how in HIDERS:
+            itself, left = _outlive(manager, how, end)
+            found |= {f"{ending} {how}": left, f"{ending} itself": itself}
+    return found
+
+
+def _outlive(manager: Manager, how: str, end: Callable[[Run], None]) -> tuple[int, int]:
+    """Return how many outlive an ending: of commands, and of what these left beside themselves."""
+
     def commands(run: Run) -> Commands:
         aside = HIDERS[how].format(left=f"{run.mark}.7")
         return [run.beacon.command(f"{aside}exec sleep {run.mark}.8")]
@@ -215,9 +229,14 @@ def _left(manager: Manager, how: str, end: object) -> int:
     with running(manager, commands) as run:
         run.starts(1, "up")
         time.sleep(SETTLED)
-        end(run)  # type: ignore[operator]
+        before = _marked(run)
+        if sorted(before.values()) != [False, True]:
+            raise NotMeasured(f"a command and its {how} process were to run: {len(before)} do")
+        end(run)
         time.sleep(2)
-        return sum(_marked(run).values())
+        after = _marked(run)
+        alive = [is_left for pid, is_left in before.items() if pid in after]
+        return alive.count(False), alive.count(True)
 
 
 def _marked(run: Run) -> dict[int, bool]:
@@ -227,18 +246,3 @@ def _marked(run: Run) -> dict[int, bool]:
         if each.words[0].endswith(b"sleep") and each.words[1].startswith(run.mark.encode()):
             found[each.pid] = each.words[1].endswith(b".7")
     return found
-
-
-def left_behind(manager: Manager, _: int) -> Found:
-    """Return how many of three processes outlive what should end them.
-
-    One is plain, one in a session of its own, one a daemon.
-    """
-    return {
-        ending: sum(left(manager, how) for how in HIDERS)
-        for ending, left in (
-            ("stop", left_after_stop),
-            ("crash", left_after_crash),
-            ("kill", left_after_kill),
-        )
-    }

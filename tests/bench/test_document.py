@@ -43,6 +43,7 @@ FOUND = {
             ],
             "aims": [],
             "missed": [],
+            "unseen": [],
             "behind": {},
         }
     ],
@@ -76,4 +77,4 @@ def test_every_slot_of_the_page_is_closed_and_is_of_a_measure_or_of_all() -> Non
     page = PAGE.read_text(encoding="utf-8")
     slots = [slot[2] for slot in SLOT.finditer(page)]
     assert len(slots) == page.count("<!-- figures:")
-    assert sorted(slots) == sorted([*MEASURES, "about", "behind", "missed"])
+    assert sorted(slots) == sorted([*MEASURES, "about", "behind", "missed", "unseen"])

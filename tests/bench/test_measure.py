@@ -15,6 +15,7 @@ from bench.measure import (
     Contender,
     Figure,
     Kind,
+    Limit,
     Measure,
     NotMeasured,
     Table,
@@ -102,7 +103,7 @@ def test_repeats_are_interleaved() -> None:
 
 @pytest.mark.parametrize(("theirs", "is_behind"), [(0.5, True), (0.96, False), (1.5, False)])
 def test_where_a_peer_takes_less_we_are_behind(theirs: float, *, is_behind: bool) -> None:
-    figure = Figure("ms", "work", "ms", limits={"b": "it is made of stone"})
+    figure = Figure("ms", "work", "ms", limits={"b": Limit("it is made of stone", 3)})
     table = only(
         taken(measure(("a", Kind.OURS, takes(1)), ("b", Kind.PEER, takes(theirs)), figure=figure))
     )
@@ -127,7 +128,6 @@ def test_what_nobody_explained_has_an_empty_reason() -> None:
         (Aim(1.9, at=11), False),
         (Aim(0.5, "b"), False),
         (Aim(0.4, "b"), True),
-        (Aim(0.1, "nobody was measured"), False),
     ],
 )
 def test_an_aim_is_missed_by_more_than_it_allows(aim: Aim, *, is_missed: bool) -> None:
@@ -143,6 +143,35 @@ def test_an_aim_is_missed_by_more_than_it_allows(aim: Aim, *, is_missed: bool) -
         )
     )
     assert table.missed == ((str(aim),) if is_missed else ())
+    assert not table.unseen
+
+
+def test_an_aim_that_nobody_could_look_at_is_neither_met_nor_missed() -> None:
+    figure = Figure("ms", "work", "ms", (Aim(0.1, "b"), Aim(5)))
+    both = measure(("a", Kind.OURS, takes(2)), ("b", Kind.PEER, fails("away")), figure=figure)
+    table = only(taken(both))
+    assert (table.missed, table.unseen) == ((), ("at most 0.1 x b",))
+
+
+def test_an_explanation_holds_up_to_a_factor() -> None:
+    figure = Figure("ms", "work", "ms", limits={"b": Limit("it is made of stone", 3)})
+    far = measure(("a", Kind.OURS, takes(1)), ("b", Kind.PEER, takes(0.3)), figure=figure)
+    assert only(taken(far)).behind == {"b": ""}
+
+
+def test_whatever_a_contender_fails_with_the_run_goes_on() -> None:
+    def take(_: int) -> Mapping[str, float]:
+        return {}["nothing"]
+
+    table = only(taken(measure(("a", Kind.OURS, takes(2)), ("b", Kind.PEER, take))))
+    assert table.rows[1].failed == "KeyError: 'nothing'"
+
+
+def test_nothing_has_no_growth_and_ends_no_run() -> None:
+    both = measure(("a", Kind.OURS, takes(0)), ("b", Kind.PEER, takes(-1)), sizes=(1, 10, 100))
+    growth = taken(both)[-1]
+    assert [row.failed for row in growth.rows] == ["nothing at some size"] * 2
+    assert growth.unseen
 
 
 def test_what_was_not_done_in_time_is_said_and_what_means_nothing_is_left_out() -> None:
