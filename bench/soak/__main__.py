@@ -8,44 +8,28 @@ import random
 import secrets
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import trio
 
 from bench.soak.clock import JumpingClock
-from bench.soak.run import Report, soak
-
-MARK = "A2A_SUP_SOAK"
-
-
-def left_over(mark: bytes) -> list[int]:
-    """Return the processes that inherited our mark, but for this one."""
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                if mark in Path(entry.path, "environ").read_bytes():
-                    found.append(int(entry.name))
-    return found
+from bench.soak.leftovers import MARK, look
+from bench.soak.report import Report, told
+from bench.soak.run import open_files, soak
 
 
-def tell(report: Report, seconds: float) -> None:
-    """Print what was done and what was found."""
-    print(f"{seconds / 60:.1f} minutes, {report.events} events, none lost by a prompt reader")
-    for what, count in sorted(report.done.items()):
-        print(f"  {what:<36} {count}")
-    for what, samples, scale in (
-        ("memory, MB", report.memory, 1e6),
-        ("descriptors", report.descriptors, 1),
-    ):
-        settled = samples[len(samples) // 4]
-        print(
-            f"  {what:<36} settled {settled / scale:.1f}, end {samples[-1] / scale:.1f}, "
-            f"most {max(samples) / scale:.1f}"
-        )
-    for what in report.broken:
-        print(f"BROKEN: {what}")
+def soaked(seconds: float, size: tuple[int, int]) -> Report:
+    """Soak so many tasks and processes for so many seconds; then look for what is left of it."""
+    os.environ[MARK] = mark = secrets.token_hex(8)
+    clock = JumpingClock()
+    before = open_files()
+    with tempfile.TemporaryDirectory() as logs:
+        report = trio.run(soak, seconds, size, Path(logs), clock, mark, clock=clock)
+    left = sorted(pid for pids in look(mark).values() for pid in pids)
+    report.demand(not left, f"processes left behind: {left}")
+    after = open_files()
+    report.demand(after <= before, f"files left open: {before} before, {after} after")
+    return report
 
 
 def main() -> None:
@@ -58,22 +42,10 @@ def main() -> None:
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.tasks} tasks, {given.processes} processes", flush=True)
     random.seed(given.seed)
-    os.environ[MARK] = secrets.token_hex(8)
-    clock = JumpingClock()
-    with tempfile.TemporaryDirectory() as logs:
-        report = trio.run(
-            soak,
-            given.minutes * 60,
-            given.tasks,
-            given.processes,
-            Path(logs),
-            clock,
-            clock=clock,
-        )
-    left = left_over(f"{MARK}={os.environ[MARK]}".encode())
-    report.demand(not left, f"processes left behind: {left}")
-    tell(report, given.minutes * 60)
+    report = soaked(given.minutes * 60, (given.tasks, given.processes))
+    print("\n".join(told(report, given.minutes * 60)))
     sys.exit(1 if report.broken else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
