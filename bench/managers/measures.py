@@ -143,11 +143,12 @@ REPLACE = Measure(
     ),
     _everybody(work.replaced, circus=CIRCUS_IN_HASTE),
     sizes=(10, 200),
+    repeats=2,
 )
 
 IDLE = Measure(
     "idle",
-    "Processes that do nothing, for 10 s, 5 s after they were up; circus looks as often as it does "
+    "Processes that do nothing, for 10 s, 4 s after they were up; circus looks as often as it does "
     "by default. The manager with its helpers; memory that is shared is shared out (PSS).",
     (
         Figure(

@@ -21,7 +21,7 @@ from bench.measure import NotMeasured
 Found = Mapping[str, float]
 SETTLED = 1.5
 """Seconds after which every manager counts a process as started."""
-KILLS = 7
+KILLS = 5
 
 
 def start_and_stop(manager: Manager, count: int) -> Found:
@@ -65,7 +65,7 @@ def idle(manager: Manager, count: int) -> Found:
     """Return the permille of a core and the MB that the manager takes with idle processes."""
     with running(manager, sleepers(count)) as run:
         run.starts(count, "up")
-        time.sleep(5)
+        time.sleep(4)
         begin, spent = time.perf_counter(), run.spend()
         time.sleep(10)
         share = spent() / (time.perf_counter() - begin)
