@@ -105,7 +105,7 @@ class Audience:
                 watcher = watcher or self._find(name)
                 dropped = 0 if watcher is None else watcher.dropped
                 self._report.blame(seen.take(frame, dropped))
-                if self.is_calm:
+                if self.is_calm and frame["type"] in {"tree:snapshot", "tree:delta"}:
                     self._compare(seen)
 
     def _find(self, name: str) -> Watcher | None:

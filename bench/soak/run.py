@@ -24,6 +24,7 @@ from bench.soak.disturbing import Disturber
 from bench.soak.ending import DOWN, unsettled, wrongly_down
 from bench.soak.following import Follower
 from bench.soak.leftovers import is_process_of, look, overfull
+from bench.soak.patience import Patience
 from bench.soak.population import STRATEGIES, Population, is_once, populate
 from bench.soak.report import Report, judge
 
@@ -38,15 +39,23 @@ LOOKED_AT_EVERY = 3.0
 """Seconds between two looks at all processes."""
 NOTICED_WITHIN = 15.0
 """Real seconds in which it is noticed that a process has ended, and cleared up after it."""
+MOVES_WITHIN = 20.0
+"""Real seconds in which a child goes on to another state; a stubborn one, or its group, takes 7."""
+ON_THE_WAY = frozenset(State) - DOWN - {State.RUNNING}
 
 
 class Soak:
-    """One soak of one tree."""
+    """One soak of one tree.
+
+    Attributes:
+        is_calm: nobody disturbs the tree any more.
+    """
 
     def __init__(
         self, people: Population, tree: TreeHandle, clock: JumpingClock, mark: str, report: Report
     ) -> None:
         """Prepare to watch ``tree``; the processes of the soak carry ``mark``."""
+        self.is_calm = False
         self.people = people
         self.tree = tree
         self.clock = clock
@@ -57,7 +66,8 @@ class Soak:
         self._follower = Follower(
             snapshot.revision, snapshot.walk(), people.restart_of, self._is_alive
         )
-        self._dead: dict[tuple[str, int], float] = {}
+        self._dead = Patience[tuple[str, int]](NOTICED_WITHIN)
+        self._moving = Patience[tuple[str, State, float]](MOVES_WITHIN)
 
     def _is_alive(self, path: str, pid: int) -> bool:
         return is_process_of(self.mark, path.removeprefix("fleet/"), pid)
@@ -86,24 +96,27 @@ class Soak:
         """Measure, and check what must hold at every moment."""
         while True:
             await trio.sleep(SAMPLED_EVERY)
-            self.report.memory.append(resident())
-            self.report.descriptors.append(open_files())
+            if not self.is_calm:  # then other things are done, and fewer
+                self.report.memory.append(resident())
+                self.report.descriptors.append(open_files())
             for path, child in (self.people.tasks | self.people.stubborn).items():
                 child.log.clear()  # it would be the leak that is looked for
                 self.report.demand(child.most_alive <= 1, f"{path}: two incarnations at once")
-            self._look_at_pids()
+            self._look_at_children()
 
-    def _look_at_pids(self) -> None:
-        """Demand that a process that is shown lives, or that its end is noticed soon."""
-        now, dead = self.clock.real_time(), self._dead
-        self._dead = {}
+    def _look_at_children(self) -> None:
+        """Demand that nobody is on the way for long, and that the end of a process is noticed."""
+        now, dead, moving = self.clock.real_time(), [], []
         for child in self.tree.snapshot().walk():
             path, pid = child.path, child.details.get("pid")
-            if pid is None or "exit_status" in child.details or self._is_alive(path, pid):
-                continue
-            since = self._dead[path, pid] = dead.get((path, pid), now)
-            text = f"{path}: {child.state}, and its process {pid} died {now - since:.0f} s ago"
-            self.report.demand(now - since < NOTICED_WITHIN, text)
+            if child.state in ON_THE_WAY:
+                moving.append((path, child.state, child.since))
+            if pid is not None and "exit_status" not in child.details:
+                dead += [] if self._is_alive(path, pid) else [(path, pid)]
+        for path, pid in self._dead.exhausted(dead, now):
+            self.report.demand(False, f"{path}: its process {pid} died, and is still shown")  # noqa: FBT003
+        for path, state, since in self._moving.exhausted(moving, now):
+            self.report.demand(False, f"{path}: {state} for too long, since {since:.1f}")  # noqa: FBT003
 
     async def look_at_processes(self) -> None:
         """Count the processes of each child: there may be no more than its program consists of."""
@@ -206,7 +219,7 @@ async def soak(
             nursery.start_soon(it.look_at_processes)
             await _disturb(disturber, busy, report)
             begin = clock.real_time()
-            audience.is_calm = True
+            it.is_calm = audience.is_calm = True
             await it.settle()
             await trio.sleep(max(0.0, begin + CALM - clock.real_time()))
             nursery.cancel_scope.cancel()

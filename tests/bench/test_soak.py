@@ -15,6 +15,7 @@ from a2a_sup import ChildSnapshot, Reason, ReasonKind, State
 from bench.soak.clock import JumpingClock
 from bench.soak.ending import unsettled, wrongly_down
 from bench.soak.leftovers import MARK, NAME, is_process_of, look, overfull
+from bench.soak.patience import Patience
 from bench.soak.population import FAST, populate
 from bench.soak.report import Report, Watched, growth, judge, told
 from bench.soak.run import is_grouped
@@ -201,6 +202,14 @@ def test_groups_are_those_of_the_group_strategies() -> None:
     assert [is_grouped(path) for path in paths] == [False, True, True, False, False, False]
     assert is_grouped("stubborn_one_for_all/other")
     assert not is_grouped("stubborn_one_for_one/other")
+
+
+def test_what_is_found_for_too_long_without_a_break_is_told() -> None:
+    patience = Patience[str](10)
+    assert patience.exhausted(["a", "b"], 0) == []
+    assert patience.exhausted(["a"], 10) == []
+    assert patience.exhausted(["a", "b"], 11) == ["a"]
+    assert patience.exhausted(["b"], 20) == []
 
 
 # --- leftovers ---------------------------------------------------------------------------------
