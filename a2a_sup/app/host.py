@@ -30,6 +30,7 @@ from a2a_sup.app.options import Options
 from a2a_sup.app.replicas import with_copies
 from a2a_sup.app.scene import Scene
 from a2a_sup.app.settings import Config
+from a2a_sup.children import files
 from a2a_sup.children.hygiene import own_processes
 from a2a_sup.children.logs import Everything
 from a2a_sup.children.state import State, state_directory
@@ -54,6 +55,7 @@ def supervise(config: Config, options: Options) -> int:
         StateInUse: another supervisor has the state directory.
         OSError: the state directory cannot be used.
     """
+    files.allow_many()
     with closing(LogWriter(sys.stderr)) as log:
         configure_logs(options.log_format, options.log_level, log)
         with state_directory(options.state_dir) as state:
@@ -173,4 +175,5 @@ async def _heed_signals(
                 logger().warning("signal.hurry", signal=name)
             else:
                 is_stopping = True
-                logger().info("signal.stop", signal=name, at_most=ending.stop())
+                at_most = ending.stop()  # first: to load the log may take a while
+                logger().info("signal.stop", signal=name, at_most=at_most)

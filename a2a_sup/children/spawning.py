@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from a2a_sup.children import files
 from a2a_sup.children.command import Command
 from a2a_sup.children.marks import environment_with, inherited
 from a2a_sup.errors import ChildExit
@@ -132,6 +133,8 @@ def spawn(command: Command, mark: int, stdio: tuple[int, int, int]) -> subproces
         _check_interpreter(program)
         where = f"cwd {cwd}" if cwd and getattr(exc, "filename", None) == cwd else program
         raise CannotRun(f"{where}: {_reason(exc)}") from exc
+    if "nofile" not in command.limits:
+        files.as_before(process.pid)
     if command.nice is not None:
         _favour(process, command.nice)
     return process

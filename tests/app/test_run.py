@@ -402,3 +402,23 @@ async def test_real_mcp_servers_of_a_client_file_are_replaced_when_killed_and_le
     assert await program.ended() == 0
     assert not marked_by(tmp_path)
     assert not any(is_alive(program.pid_of(name)) for name in names)
+
+
+async def test_more_processes_run_than_files_are_allowed_and_each_is_allowed_as_many_as_ever(
+    start: Start, tree: Write, tmp_path: Path
+) -> None:
+    says = '["sh", "-c", "while :; do ulimit -Sn > $0.new; mv $0.new $0; sleep 0.2; done"'
+    names = [f"c{number}" for number in range(60)]
+    tables = [f'[children.{name}]\ncommand = {says}, "{tmp_path}/{name}"]' for name in names]
+    tables.append(
+        f'[children.own]\ncommand = {says}, "{tmp_path}/own"]\nlimits = {{ nofile = 32 }}'
+    )
+    limited = ("prlimit", "--nofile=64:1024", "--")
+    program = await start("run", tree("\n".join(tables)), prefix=limited)
+    await program.until("child.started", times=61)
+
+    def is_said(name: str, limit: str) -> bool:
+        return (tmp_path / name).exists() and (tmp_path / name).read_text() == f"{limit}\n"
+
+    await eventually(lambda: all(is_said(name, "64") for name in names))
+    await eventually(lambda: is_said("own", "32"))
