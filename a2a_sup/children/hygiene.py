@@ -26,7 +26,7 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from subprocess import Popen
 from typing import TypeAlias, TypeVar
 
@@ -46,6 +46,8 @@ BURIED_PER_TICK = 1000
 """Reading the marks of more dead orphans than this would hold up the loop."""
 SWEEP_SECONDS = 5.0
 """After which a sweep gives up and names what is left."""
+BLIND_SECONDS = 0.01
+"""Between two rounds that cannot look, as too many files are open."""
 PATIENCE = 0.005
 """Seconds of a round after which it goes on before all others: what forks all the time must not
 have the processor for itself."""
@@ -160,7 +162,10 @@ class ProcessHost:
             return False
         if linux.session_of(pid) == leader:
             return True
-        return any(self._alive.get(mark) == leader for mark in marks_on(pid))
+        try:
+            return any(self._alive.get(mark) == leader for mark in marks_on(pid))
+        except OSError:
+            return False
 
     async def sweep(self, mark: int, *, is_reaped: bool) -> Swept:
         """Kill everything that carries the mark.
@@ -172,29 +177,43 @@ class ProcessHost:
         self._ended[mark] = self._alive.pop(mark)
         if not is_reaped:
             self._at_large.add(mark)
+        try:
+            return await self._swept(mark)
+        finally:
+            del self._ended[mark]
+            self._at_large.discard(mark)
+
+    async def _swept(self, mark: int) -> Swept:
         deadline = math.inf
         found = set[int]()
         ever_found = set[int]()
         quiet_rounds = 0
         # The kernel's list can miss a process while others exit: one empty look proves nothing.
         while quiet_rounds < 2 and trio.current_time() < deadline:
-            before, found = found, (await self._round())[mark]
-            ever_found |= found
+            seen = await self._round()
             # From the first round on: on a machine that is overrun, that one takes seconds.
             deadline = min(deadline, trio.current_time() + SWEEP_SECONDS)
+            if seen is None:
+                quiet_rounds = 0
+                await trio.sleep(BLIND_SECONDS)
+                continue
+            before, found = found, seen[mark]
+            ever_found |= found
             if found <= self._forbidden:
                 quiet_rounds += 1
             else:
                 quiet_rounds = 0
                 # What was killed needs a moment to die; what forked meanwhile must not have one.
                 await trio.sleep(0.001 if found == before else 0)
-        del self._ended[mark]
-        self._at_large.discard(mark)
-        survivors = frozenset(pid for pid in found if not linux.is_dead(pid))
-        return Swept(len(ever_found), survivors)
+        if seen is None:
+            _log.error("too many open files: what a child left behind was not looked for")
+        return Swept(len(ever_found), frozenset(pid for pid in found if _may_live(pid)))
 
-    async def _round(self) -> Found:
-        """Return what a round that starts from now finds; sweeps at the same time share one."""
+    async def _round(self) -> Found | None:
+        """Return what a round that starts from now finds; sweeps at the same time share one.
+
+        None: it could not look, because too many files are open.
+        """
         if (running := self._next_round) is not None:
             await running.done.wait()
             return running.found
@@ -203,9 +222,11 @@ class ProcessHost:
             await trio.lowlevel.checkpoint()
         finally:
             self._next_round = None
-            with ExitStack() as stack:
-                this.found = self._kill_condemned(stack)
-            this.done.set()
+            try:
+                with suppress(OSError), ExitStack() as stack:
+                    this.found = self._kill_condemned(stack)
+            finally:
+                this.done.set()
         return this.found
 
     def _kill_condemned(self, stack: ExitStack) -> Found:
@@ -213,6 +234,9 @@ class ProcessHost:
 
         What had died by itself counts too: it may have forked before. ``stack`` ends the hurry that
         this may get into.
+
+        Raises:
+            OSError: too many files are open.
         """
         hurry_at = time.monotonic() + PATIENCE
         found: Found = defaultdict(set)
@@ -310,9 +334,10 @@ class OwningHost(ProcessHost):
         try:
             while True:
                 await trio.sleep(TICK_SECONDS)
-                if self._orphans():
-                    await self._round()
-                    self._bury()
+                with suppress(OSError):  # too many files are open: the next look is soon
+                    if self._orphans():
+                        await self._round()
+                        self._bury()
                 self.oom.look()
         finally:
             self.spawner.close()
@@ -366,4 +391,11 @@ class _Round:
 
     def __init__(self) -> None:
         self.done = trio.Event()
-        self.found: Found = defaultdict(set)
+        self.found: Found | None = None
+
+
+def _may_live(pid: int) -> bool:
+    try:
+        return not linux.is_dead(pid)
+    except OSError:
+        return True

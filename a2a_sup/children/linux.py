@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_GET_CHILD_SUBREAPER = 37
+ORDINARY_POLICIES = (os.SCHED_OTHER, os.SCHED_BATCH, os.SCHED_IDLE)
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 NO_SUCH_PROCESS = (errno.ESRCH, errno.ENOENT, errno.EINVAL)
 """Errors of pidfd_open(2). The last two: the number is now a thread's; older kernels say EINVAL."""
 
@@ -70,26 +72,53 @@ def _prctl(option: int, value: object) -> None:
 def before_all_others() -> Iterator[None]:
     """Have this thread run before all others of the machine inside the block, if that is allowed.
 
-    For milliseconds: nobody else has that processor (sched(7), SCHED_FIFO).
+    For milliseconds: nobody else has that processor (sched(7), SCHED_FIFO). A thread that has a
+    real-time priority keeps it.
     """
-    before, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    with contextlib.suppress(PermissionError):
-        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
-        os.sched_setscheduler(0, policy, os.sched_param(1))
-    try:
+    with contextlib.ExitStack() as stack:
+        # Few may do it, a sandbox may not know it, and musl never does.
+        with contextlib.suppress(OSError):
+            before, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+            if before & ~os.SCHED_RESET_ON_FORK in ORDINARY_POLICIES:
+                policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+                os.sched_setscheduler(0, policy, os.sched_param(1))
+                stack.callback(_come_back, before, parameters)
         yield
-    finally:
-        os.sched_setscheduler(0, before, parameters)
+
+
+def _come_back(policy: int, parameters: os.sched_param) -> None:
+    try:
+        os.sched_setscheduler(0, policy, parameters)
+    except OSError:
+        # Who has a budget and no right (RLIMIT_RTPRIO) may not clear what resets its children.
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, parameters)
 
 
 def read(path: str) -> bytes:
     """Return a file under /proc; empty if its process is gone or may not be looked at.
 
+    Also empty if too many files are open.
+    """
+    try:
+        return read_surely(path)
+    except OSError:
+        return b""
+
+
+def read_surely(path: str) -> bytes:
+    """Return a file under /proc; empty if its process is gone or may not be looked at.
+
     Plain system calls: half the cost of a file object, and this is done for many processes.
+
+    Raises:
+        OSError: too many files are open.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as exc:
+        if exc.errno in OUT_OF_FILES:
+            raise
         return b""
     try:
         parts = []
@@ -103,7 +132,11 @@ def read(path: str) -> bytes:
 
 
 def children_of(pid: int) -> set[int]:
-    """Return the children of a process, zombies too; empty if it is gone or hidden."""
+    """Return the children of a process, zombies too; empty if it is gone or hidden.
+
+    Raises:
+        OSError: too many files are open.
+    """
     return set[int]().union(*child_lists_of(pid).values())
 
 
@@ -113,25 +146,33 @@ def child_lists_of(pid: int, *, but: int | None = None) -> dict[int, list[int]]:
     That is the thread that forked it; the first thread for orphans, and for what was forked by a
     thread that has ended. In each list they are in the order in which they came to it. The thread
     ``but`` is left out: to read a long list takes a while.
+
+    Raises:
+        OSError: too many files are open.
     """
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+    except OSError as exc:
+        if exc.errno in OUT_OF_FILES:
+            raise
+        return {}
     lists = {}
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            if int(thread) == but:
-                continue
-            pids = read(f"/proc/{pid}/task/{thread}/children").split()
-            lists[int(thread)] = list(map(int, pids))
+    for thread in map(int, threads):
+        if thread != but:
+            pids = read_surely(f"/proc/{pid}/task/{thread}/children").split()
+            lists[thread] = list(map(int, pids))
     return lists
 
 
 def descendants_of(pid: int) -> set[int]:
-    """Return the children of a process, their children, and so on."""
+    """Return the children of a process, their children, and so on, as far as can be seen now."""
     found = set[int]()
     waiting = [pid]
-    while waiting:
-        new = children_of(waiting.pop()) - found
-        found |= new
-        waiting += new
+    with contextlib.suppress(OSError):
+        while waiting:
+            new = children_of(waiting.pop()) - found
+            found |= new
+            waiting += new
     return found
 
 
@@ -159,6 +200,9 @@ def is_dead(pid: int) -> bool:
     """Return whether a process is gone, or only waits for its parent to reap it.
 
     Asked through a pidfd: faster than /proc, and right when only its first thread has ended.
+
+    Raises:
+        OSError: too many files are open.
     """
     try:
         handle = os.pidfd_open(pid)
@@ -238,7 +282,13 @@ def _end_children(spared: frozenset[int], deadline: float) -> set[int]:
     quiet_rounds = 0
     # A read of the list can miss a process while others exit: one empty reading proves nothing.
     while quiet_rounds < 2:
-        pids = children_of(os.getpid()) - spared
+        try:
+            pids = children_of(os.getpid()) - spared
+        except OSError:  # somebody has taken all open files there are
+            if time.monotonic() > deadline:
+                return set()
+            time.sleep(0.01)
+            continue
         # The last to come first, as what forks is behind its dead.
         for pid in sorted(pids, reverse=True):
             try:

@@ -19,7 +19,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 
-from a2a_sup.children.linux import child_lists_of, children_of, inherits_orphans, read
+from a2a_sup.children.linux import child_lists_of, children_of, inherits_orphans, read_surely
 
 VARIABLE = "A2A_SUP_MARK"
 RLIMIT_LOCKS = 10
@@ -73,10 +73,12 @@ def _take_back(mark: int, limit: int) -> None:
     Where orphans come to this process they come to its first thread. There an orphan of the new
     child could not be told from what this thread forked, so there the mark stays.
     """
-    lists = child_lists_of(os.getpid(), but=threading.get_native_id())
-    if lists.get(os.getpid()) and inherits_orphans():
-        del lists[os.getpid()]
-    waiting = [pid for pids in lists.values() for pid in pids]
+    waiting = list[int]()
+    with contextlib.suppress(OSError):  # too many files are open: the new process is there anyway
+        lists = child_lists_of(os.getpid(), but=threading.get_native_id())
+        if lists.get(os.getpid()) and inherits_orphans():
+            del lists[os.getpid()]
+        waiting += [pid for pids in lists.values() for pid in pids]
     while waiting:
         pid = waiting.pop()
         # It may have ended, or have become another user's.
@@ -96,12 +98,16 @@ def carry(mark: int) -> None:
 
 
 def marks_on(pid: int) -> frozenset[int]:
-    """Return the marks a process carries; empty if none, or if it is gone or hidden."""
+    """Return the marks a process carries; empty if none, or if it is gone or hidden.
+
+    Raises:
+        OSError: too many files are open.
+    """
     return frozenset([*_limit_mark(pid), *_environment_marks(pid)])
 
 
 def _limit_mark(pid: int) -> Iterator[int]:
-    for line in read(f"/proc/{pid}/limits").splitlines():
+    for line in read_surely(f"/proc/{pid}/limits").splitlines():
         if line.startswith(b"Max file locks"):
             soft = line.split()[3]
             # A small number is somebody's real idea of a limit.
@@ -111,7 +117,7 @@ def _limit_mark(pid: int) -> Iterator[int]:
 
 def _environment_marks(pid: int) -> Iterator[int]:
     start = f"{VARIABLE}=".encode()
-    for entry in read(f"/proc/{pid}/environ").split(b"\0"):
+    for entry in read_surely(f"/proc/{pid}/environ").split(b"\0"):
         if entry.startswith(start):
             for link in entry[len(start) :].split(b"/"):
                 with contextlib.suppress(ValueError):

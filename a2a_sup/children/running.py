@@ -151,17 +151,17 @@ async def running(
     process: subprocess.Popen[bytes] | None = None
     with pipes(stdio) as ends:
         try:
-            process = await host.spawner.run(partial(spawn, command, mark, ends.child_ends))
-            host.made(mark, process)
+            try:
+                process = await host.spawner.run(partial(spawn, command, mark, ends.child_ends))
+                host.made(mark, process)
+            finally:
+                ends.close_child_ends()
             child = RunningProcess(command, process, ends)
         except BaseException:
             with trio.CancelScope(shield=True):
-                await host.sweep(mark, is_reaped=False)
-            if process is not None:
-                process.poll()  # it would be asked for later, and somebody else have its number
+                is_reaped = process is not None and await _ended(process)
+                await host.sweep(mark, is_reaped=is_reaped)
             raise
-        finally:
-            ends.close_child_ends()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.watch)
             for stream, pipe in ends.logged.items():
@@ -182,3 +182,13 @@ async def running(
             drain_rest(pipe, partial(log.write, stream=stream))
     if error is not None:
         raise error
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Kill and reap a process without opening a file; return whether it died in time."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with trio.move_on_after(KILL_SECONDS):
+        while process.poll() is None:  # noqa: ASYNC110 - waiting for it takes a file
+            await trio.sleep(0.001)
+    return process.returncode is not None

@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -226,6 +227,64 @@ async def test_a_process_that_nobody_could_take_over_is_gone(
         await function(["sleep", tag])(make_context())
     assert made
     assert not pids_with(tag)
+
+
+async def test_a_process_that_nobody_could_take_over_is_gone_also_while_no_file_can_be_opened(
+    make_context: Any, tag: str
+) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_again = partial(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+    is_made = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def open_no_more() -> None:
+        while len(pids_with(tag)) < 2:
+            time.sleep(0.01)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+        token.run_sync_soon(is_made.set)
+
+    async def open_again_soon() -> None:
+        await is_made.wait()
+        await trio.sleep(0.1)
+        open_again()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(open_again_soon)
+            argv = ["sh", "-c", f"setsid sleep {tag} & exec sleep {tag}"]
+            with in_the_making(after=open_no_more), pytest.raises(OSError, match="open files"):
+                await function(argv)(make_context())
+            open_again()
+            assert not pids_with(tag)
+    finally:
+        open_again()
+
+
+async def test_a_look_that_failed_keeps_no_other_end_waiting(
+    make_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts = [make_context(f"{number}") for number in range(3)]
+
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    async def child(context: Any) -> None:
+        with pytest.raises(ExceptionGroup) as raised:
+            await function(["sleep", "60"])(context)
+        assert raised.group_contains(ZeroDivisionError)
+
+    async with trio.open_nursery() as nursery:
+        for context in contexts:
+            nursery.start_soon(child, context)
+        for context in contexts:
+            await context.start.wait()
+        monkeypatch.setattr(linux, "child_lists_of", fails)
+        for context in contexts:
+            context.stop.set()
+        nursery.cancel_scope.deadline = trio.current_time() + 5
+    assert not nursery.cancel_scope.cancelled_caught
+    monkeypatch.undo()
+    await function(["true"])(make_context("last"))
 
 
 async def test_siblings_are_told_apart(make_context: Any, tag: str) -> None:
