@@ -211,10 +211,11 @@ class _Outbox:
 
     async def deliver(self) -> None:
         """Deliver one event after the other."""
-        import httpx  # noqa: PLC0415 - heavy, and needed by few
-
-        # No proxy and no password file of the environment: what is sent goes where the file says.
         with self.scope:
+            await trio.to_thread.run_sync(_import_library)
+            import httpx  # noqa: PLC0415 - imported already
+
+            # No proxy and no password file of the environment: it goes where the file says.
             async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
                 while self._held or not self._is_closed:
                     if self._held:
@@ -291,3 +292,8 @@ class _Outbox:
         if self._is_failing:
             self._is_failing = False
             _log.warning("webhook to %s works again", self.webhook.host)
+
+
+def _import_library() -> None:
+    """Import what is heavy and needed by few: in a thread, when it is needed."""
+    import httpx  # noqa: F401, PLC0415 - see above

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 import json
 import logging
+import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -118,6 +120,35 @@ async def run_to_failure(tree: TreeHandle) -> None:
                 lambda now: any(str(child.state) == "failed" for child in now.walk())
             )
         tree.stop()
+
+
+@pytest.fixture
+def importers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that import httpx, which is new to the program."""
+    found: list[threading.Thread] = []
+
+    class Witness:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "httpx":
+                found.append(threading.current_thread())
+
+    monkeypatch.delitem(sys.modules, "httpx", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Witness, *sys.meta_path])
+    return found
+
+
+async def test_what_posts_is_imported_beside_the_loop(
+    nursery: trio.Nursery, importers: list[threading.Thread]
+) -> None:
+    receiver = Receiver(204)
+    await nursery.start(receiver.serve)
+    tree = failing_tree()
+    async with posting(tree, [Webhook(receiver.url)]):
+        await run_to_failure(tree)
+        await receiver.until(1)
+    assert len(importers) == 1
+    assert importers[0] is not threading.current_thread()
 
 
 # --- what is sent ---------------------------------------------------------------------------------
