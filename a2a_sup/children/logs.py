@@ -54,11 +54,9 @@ class ChildLog:
     @contextmanager
     def sent_to(self, sinks: Iterable[Sink | FileSink]) -> Iterator[None]:
         """Hand what is printed meanwhile to ``sinks`` too: the output of one incarnation."""
-        for sink in sinks:
-            if isinstance(sink, FileSink):
-                self._files += (sink,)
-            else:
-                self._sinks += (sink,)
+        made = tuple(sinks)  # or none: what makes them may fail
+        self._files = (*self._files, *(sink for sink in made if isinstance(sink, FileSink)))
+        self._sinks = (*self._sinks, *(sink for sink in made if not isinstance(sink, FileSink)))
         try:
             yield
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import trio
@@ -266,6 +267,20 @@ def test_a_log_is_kept_over_restarts_with_its_followers(tmp_path: Path) -> None:
     assert second is first
     assert (tmp_path / "web.log").read_bytes() == b"one\ntwo\n"
     assert book.get("unheard of") is None
+
+
+def test_a_start_that_failed_while_its_sinks_were_made_leaves_none_behind(tmp_path: Path) -> None:
+    book = LogBook()
+    files = LogFiles(tmp_path, forward=True)
+    with (
+        mock.patch("a2a_sup.children.logs.Forwarder", side_effect=OSError("no thread")),
+        pytest.raises(OSError, match="no thread"),
+        book.opened("web", files, lambda _: None),
+    ):
+        pass
+    with book.opened("web", LogFiles(tmp_path), lambda _: None) as log:
+        log.write(b"one\n")
+    assert (tmp_path / "web.log").read_bytes() == b"one\n"
 
 
 def test_two_trees_with_the_same_path_do_not_share_a_log() -> None:
