@@ -40,9 +40,9 @@ class Ending:
         return bound
 
     def fail(self, verdict: ChildExit) -> None:
-        """Stop the tree: the program cannot do what it is for."""
+        """Stop as ``stop`` does: the program cannot do what it is for."""
         self.verdict = verdict
-        self.tree.stop()
+        self.stop()
 
     def is_near(self) -> None:
         """Let nothing keep the program from ending any more."""

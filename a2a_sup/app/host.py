@@ -145,8 +145,13 @@ async def _look_on(scene: Scene, has_begun: trio.Event) -> None:
     gc.freeze()
     try:
         await onlookers.look_on(scene)
-    except ChildExit as exc:
-        scene.ending.fail(exc)
+    except* ChildExit as failed:  # those who looked on beside it have been cancelled with it
+        scene.ending.fail(_first_of(failed))
+
+
+def _first_of(group: BaseExceptionGroup[ChildExit]) -> ChildExit:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _onlookers() -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 import trio
 
+from a2a_sup.errors import SpecError
 from a2a_sup.model.delta import Dirty
 from a2a_sup.model.events import EventsDropped, SupervisorEnded
 from a2a_sup.model.snapshot import ChildSnapshot
@@ -51,6 +53,7 @@ class _Mirror:
         self._tree = tree
         self._registry = registry
         self._own: set[str] = set()
+        self._refused: dict[str, str] = {}
 
     def look_at_all(self) -> None:
         servers = {child.path: child for child in self._tree.snapshot().walk()}
@@ -58,6 +61,20 @@ class _Mirror:
             self.look_at(path, servers.get(path))
 
     def look_at(self, path: str, child: ChildSnapshot | None) -> None:
+        try:
+            self._follow(path, child)
+        except SpecError as exc:
+            self._tell_refused(path, "; ".join(exc.problems))
+        else:
+            self._refused.pop(path, None)
+
+    def _tell_refused(self, path: str, because: str) -> None:
+        """Say once that what a server says of itself makes no agent."""
+        if self._refused.get(path) != because:
+            self._refused[path] = because
+            structlog.get_logger().warning("agent.refused", child=path, because=because)
+
+    def _follow(self, path: str, child: ChildSnapshot | None) -> None:
         if path in self._own and path not in self._registry:
             self._own.discard(path)  # somebody removed it
         if child is None or not is_agent(child):

@@ -66,6 +66,49 @@ async def test_health_and_metrics_are_served_where_the_log_says(start: Start, fi
     assert await program.ended() == 0
 
 
+async def test_a_server_that_cannot_be_an_agent_is_told_of_and_all_else_goes_on(
+    start: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "tree.toml"
+    file.write_text(TREE + "tags = ['agent', '']\n")
+    program = await start("run", file)
+    said = await program.until("tree.started")
+    refused = await program.until("agent.refused", child="a")
+    assert "tags" in refused["because"]
+    async with httpx.AsyncClient(timeout=20) as client:
+        assert (await client.get(f"http://{said['http']}/livez")).status_code == 200
+    program.signal(signal.SIGTERM)
+    assert await program.ended() == 0
+    assert len(program.told("agent.refused")) == 1
+
+
+LAME = """
+import sys
+from a2a_sup.app import onlookers
+from a2a_sup.app.program import start
+from a2a_sup.app.services import Service
+
+async def fails(*, task_status):
+    raise RuntimeError("no luck")
+
+onlookers.services_of = lambda _: [Service("lame", fails)]
+sys.argv = sys.argv[1:]
+start()
+"""
+
+
+async def test_a_service_that_does_not_start_ends_the_program_with_its_reason(
+    start: Start, file: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "lame.py"
+    script.write_text(LAME)
+    program = await start("run", file, prefix=(sys.executable, str(script)))
+    failed = await program.until("tree.failed")
+    assert "no luck" in failed["because"]
+    assert await program.ended() == 1
+    assert not program.other
+
+
 async def test_off_is_off_and_no_address_is_told(start: Start, file: Path) -> None:
     program = await start("run", file, A2A_SUP_HTTP="off")
     said = await program.until("tree.started")
