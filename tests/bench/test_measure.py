@@ -161,7 +161,7 @@ def test_an_explanation_holds_up_to_a_factor() -> None:
 
 def test_whatever_a_contender_fails_with_the_run_goes_on() -> None:
     def take(_: int) -> Mapping[str, float]:
-        return {}["nothing"]
+        raise KeyError("nothing")
 
     table = only(taken(measure(("a", Kind.OURS, takes(2)), ("b", Kind.PEER, take))))
     assert table.rows[1].failed == "KeyError: 'nothing'"
