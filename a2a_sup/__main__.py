@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a2a_sup.app.program import start
+from a2a_sup.app.entry import start
 
 if __name__ == "__main__":
     start()

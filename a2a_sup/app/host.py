@@ -75,7 +75,7 @@ async def _supervise(config: Config, options: Options, state: State) -> int:
     with (
         ExitStack() as last_resort,
         trio.open_signal_receiver(*signals.HEEDED) as arriving,
-        LoopLag() as lag,
+        LoopLag(logger=logger) as lag,
     ):
         # Before there is a thread that makes processes: children inherit what it blocks.
         signals.let_through()

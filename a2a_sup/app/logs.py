@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, MutableMapping
 from functools import partial
@@ -67,14 +68,18 @@ def configure_logs(log_format: LogFormat, level: str, out: Stream) -> None:
 
 _waiting: list[Callable[[], None]] = []
 """What is still to be done before the first line."""
+_one_at_a_time = threading.Lock()
 
 
 def logger() -> Any:
-    """Return the program's log, a logger of structlog."""
+    """Return the program's log, a logger of structlog. For any thread."""
     import structlog  # noqa: PLC0415 - see the module
 
-    while _waiting:
-        _waiting.pop()()
+    if _waiting:
+        with _one_at_a_time:
+            for configure in _waiting:
+                configure()
+            _waiting.clear()  # not before it is done: it would be used as it comes
     return structlog.get_logger()
 
 

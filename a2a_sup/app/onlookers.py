@@ -77,11 +77,13 @@ def _shown(scene: Scene, receivers: Receivers, reloader: Reloader, reloading: Re
         ("a2a_enabled_agents", "Agents that can be used.", lambda: registry.stats().enabled),
     ]
     decided = {"start": stops.started, "restart": stops.started, "stop": stops.stopped}
+    with scene.early.twin() as early:
+        event_log = EventLog(tree, early=early)
     control = Control(
         tree,
         Authority(scene.options.token, origins=serve.origins, names=serve.names),
         logs=scene.logs.get,
-        events=EventLog(tree, early=scene.early.twin()),
+        events=event_log,
         registry=registry,
         reload=reloading.reload,
         scale=reloading.scale,

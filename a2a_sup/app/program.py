@@ -7,15 +7,11 @@ little, and are quick.
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import nullcontext
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
-
-from a2a_sup.app import signals
 
 PROGRAM = "a2a-sup"
 COMMANDS = {
@@ -111,9 +107,3 @@ def main(ctx: click.Context) -> None:
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False  # https://no-color.org
-
-
-def start() -> None:
-    """Carry out the command line of this process, and end it."""
-    with signals.held_back() if sys.argv[1:2] == ["run"] else nullcontext():
-        main()

@@ -9,9 +9,11 @@ import pwd
 import queue
 import resource
 import shutil
+import stat
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -202,9 +204,13 @@ def _unquoted(value: str) -> str:
 def _directory(cwd: str | None) -> str | None:
     if cwd is None:
         return None
-    if not Path(cwd).exists():
-        raise CannotRun(f"cwd {cwd}: no such directory")
-    if not Path(cwd).is_dir():
+    try:
+        mode = Path(cwd).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise CannotRun(f"cwd {cwd}: no such directory") from None
+    except OSError as exc:
+        raise CannotRun(f"cwd {cwd}: {_reason(exc)}") from None
+    if not stat.S_ISDIR(mode):
         raise CannotRun(f"cwd {cwd}: not a directory")
     return cwd
 
@@ -220,9 +226,17 @@ def _program(name: str, environment: dict[str, str], cwd: str | None) -> str:
         if os.access(path, os.X_OK) and Path(path).is_file():
             return path
     for path in paths:
-        if Path(path).exists():
+        if _is_there(path):
             raise CannotRun(f"{path}: not executable")
     raise CannotRun(f"{paths[0]}: no such file" if "/" in name else f"{name}: no such file in PATH")
+
+
+def _is_there(path: str) -> bool:
+    """Return whether a path leads to something, as far as this user may see."""
+    with suppress(OSError):
+        Path(path).stat()
+        return True
+    return False
 
 
 def _absolute(path: str, cwd: str | None) -> str:
@@ -237,7 +251,7 @@ def _check_interpreter(program: str) -> None:
     except OSError:
         return
     words = first[2:].split() if first.startswith(b"#!") else []
-    if words and not Path(os.fsdecode(words[0])).exists():
+    if words and not _is_there(os.fsdecode(words[0])):
         raise CannotRun(f"{program}: its interpreter {os.fsdecode(words[0])} does not exist")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from a2a_sup.model.events import Event, EventsDropped
 from a2a_sup.tree.bus import Subscription
@@ -25,12 +26,14 @@ class EventLog:
         Args:
             tree: whose events.
             capacity: how many.
-            early: a subscription of before its start, taken over; None: what was is not known.
+            early: a subscription of before its start, read to here; None: what was is not known.
         """
         self._tree = tree
-        self._arriving = tree.events(capacity) if early is None else early
+        self._arriving = tree.events(capacity)
         self._kept = deque[Event](maxlen=capacity)
         self._last = tree.snapshot().revision if early is None else 0
+        if early is not None:
+            self._keep(early.drain())
 
     @property
     def revision(self) -> int:
@@ -65,7 +68,10 @@ class EventLog:
         return self._tree.events(capacity)
 
     def _take_over(self) -> None:
-        for event in self._arriving.drain():
+        self._keep(self._arriving.drain())
+
+    def _keep(self, events: Iterable[Event | EventsDropped]) -> None:
+        for event in events:
             if isinstance(event, EventsDropped):
                 self._kept.clear()
                 self._last += event.count

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import trio
 
@@ -35,6 +35,12 @@ STACK_LIMIT = 20
 """Frames shown: the innermost ones."""
 
 
+def _logger() -> Any:
+    import structlog  # noqa: PLC0415 - heavy, and seldom needed
+
+    return structlog.get_logger()
+
+
 class LoopLag(trio.abc.Instrument):
     """Measures the turns of the loop it is entered in, a context manager.
 
@@ -44,13 +50,24 @@ class LoopLag(trio.abc.Instrument):
     """
 
     def __init__(
-        self, limit: float = HOLD_LIMIT, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        limit: float = HOLD_LIMIT,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        logger: Callable[[], Any] = _logger,
     ) -> None:
-        """Count a turn above ``limit`` seconds as a blocked loop."""
+        """Count a turn above ``limit`` seconds as a blocked loop.
+
+        Args:
+            limit: seconds.
+            clock: returns seconds.
+            logger: returns a logger of structlog, in any thread.
+        """
         self.turns = Histogram(BUCKETS)
         self.last = 0.0
         self._limit = limit
         self._clock = clock
+        self._logger = logger
         self._began: float | None = None
         self._held: tuple[float, float] | None = None
         self._window_ends = 0.0
@@ -108,7 +125,7 @@ class LoopLag(trio.abc.Instrument):
     def __enter__(self) -> Self:
         """Begin to measure, and to watch from a thread. Inside the Trio run."""
         trio.lowlevel.add_instrument(self)
-        self._thread = _Watchdog(self, self._limit, threading.get_ident())
+        self._thread = _Watchdog(self, self._limit, threading.get_ident(), self._logger)
         self._thread.start()
         return self
 
@@ -127,8 +144,9 @@ class LoopLag(trio.abc.Instrument):
 class _Watchdog(threading.Thread):
     """Logs where the loop is held, once for each time."""
 
-    def __init__(self, lag: LoopLag, limit: float, watched: int) -> None:
+    def __init__(self, lag: LoopLag, limit: float, watched: int, logger: Callable[[], Any]) -> None:
         super().__init__(name="a2a-sup watchdog", daemon=True)
+        self._logger = logger
         self._lag = lag
         self._limit = limit
         self._watched = watched
@@ -145,9 +163,7 @@ class _Watchdog(threading.Thread):
                 is_told = False
             elif not is_told:
                 is_told = True
-                import structlog  # noqa: PLC0415 - heavy, and seldom needed
-
-                structlog.get_logger().error(
+                self._logger().error(
                     "loop.blocked", seconds=round(held, 1), stack=stack_of(self._watched)
                 )
 

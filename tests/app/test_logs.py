@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -129,3 +131,30 @@ def test_warnings_of_lower_layers_have_the_same_form() -> None:
     (line,) = [json.loads(line) for line in out.getvalue().splitlines()]
     assert (line["event"], line["level"]) == ("killed orphan 42", "warning")
     assert line["logger"] == "a2a_sup.children"
+
+
+class Asked(io.StringIO):
+    """A stream that lets others go first when it is asked what it is."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self._pool = pool
+        self.lines: list[Future[None]] = []
+
+    def isatty(self) -> bool:
+        self.lines.append(self._pool.submit(lambda: logger().info("of another thread")))
+        with suppress(TimeoutError):
+            self.lines[0].result(timeout=0.2)
+        return False
+
+
+def test_lines_of_other_threads_wait_until_the_log_is_what_it_is_to_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        out = Asked(pool)
+        configure_logs("console", "info", out)
+        logger().info("of this thread")
+        out.lines[0].result(timeout=20)
+    assert capsys.readouterr().out == ""
+    assert {"of this thread" in out.getvalue(), "of another thread" in out.getvalue()} == {True}

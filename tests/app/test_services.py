@@ -85,7 +85,7 @@ async def test_a_server_that_cannot_be_an_agent_is_told_of_and_all_else_goes_on(
 LAME = """
 import sys
 from a2a_sup.app import onlookers
-from a2a_sup.app.program import start
+from a2a_sup.app.entry import start
 from a2a_sup.app.services import Service
 
 async def fails(*, task_status):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,7 @@ from a2a_sup.children.logs import Follower
 from a2a_sup.children.process import CannotRun, LogFiles, ProcessExited, process
 from a2a_sup.model.spec import ChildFunction, SupervisorSpec
 
+ROOT = Path(__file__).parents[2]
 READY = "print('ready', flush=True)"
 
 
@@ -277,6 +280,42 @@ async def test_a_command_that_cannot_be_run_never_counts_as_started(
     assert caught.value.kind == "start_failed"
     assert not context.start.is_set()
     assert not context.details
+
+
+UNREACHABLE = """
+import os, sys
+from a2a_sup.children.command import Command
+from a2a_sup.children.spawning import CannotRun, check
+if os.geteuid() == 0:
+    os.seteuid(65534)
+folder = sys.argv[1]
+for command in (
+    Command(["no-such-program"], env={"PATH": folder + "/inner"}),
+    Command(["true"], cwd=folder + "/inner"),
+    Command([folder + "/inner/program"]),
+):
+    try:
+        check(command)
+    except CannotRun as exc:
+        print(exc)
+"""
+
+
+def test_where_this_user_may_not_look_nothing_is_found() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # above it everybody may look
+        Path(folder).chmod(0)
+        done = subprocess.run(
+            [sys.executable, "-c", UNREACHABLE, folder],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout.splitlines() == [
+        "no-such-program: no such file in PATH",
+        f"cwd {folder}/inner: permission denied",
+        f"{folder}/inner/program: no such file",
+    ]
 
 
 @pytest.mark.parametrize("limits", [{}, {"nofile": 64}])
