@@ -233,7 +233,7 @@ def _program(name: str, environment: dict[str, str], cwd: str | None) -> str:
 
 def _is_there(path: str) -> bool:
     """Return whether a path leads to something, as far as this user may see."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: a script may name anything
         Path(path).stat()
         return True
     return False

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 import trio
 
+from a2a_sup.children.command import Command
 from a2a_sup.children.hygiene import current_host
 from a2a_sup.children.logs import Follower
 from a2a_sup.children.process import CannotRun, LogFiles, ProcessExited, process
+from a2a_sup.children.spawning import check
 from a2a_sup.model.spec import ChildFunction, SupervisorSpec
 
 ROOT = Path(__file__).parents[2]
@@ -299,6 +301,14 @@ for command in (
     except CannotRun as exc:
         print(exc)
 """
+
+
+def test_a_script_whose_interpreter_can_have_no_such_name_is_refused(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_bytes(b"#!/bin/\0sh\n")
+    script.chmod(0o755)
+    with pytest.raises(CannotRun, match=r"its interpreter .* does not exist"):
+        check(Command([str(script)]))
 
 
 def test_where_this_user_may_not_look_nothing_is_found() -> None:
