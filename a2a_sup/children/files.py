@@ -15,10 +15,11 @@ _before: list[tuple[int, int]] = []
 
 
 def allow_many() -> None:
-    """Let this process open as many files as its hard limit says."""
+    """Let this process open as many files as its hard limit says, if the kernel agrees."""
     soft, hard = resource.getrlimit(_FILES)
-    _before[:] = [(soft, hard)]
-    resource.setrlimit(_FILES, (hard, hard))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(_FILES, (hard, hard))
+        _before[:] = [(soft, hard)]
 
 
 def as_before(pid: int) -> None:
