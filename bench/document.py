@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.measure import EXPONENT
-from bench.report import RESULTS, number
+from bench.__main__ import MEASURES
+from bench.measure import EXPONENT, Limit, reason
+from bench.report import RESULTS, UNEXPLAINED, number
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 SLOT = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -88,14 +89,31 @@ def _about(found: Json) -> str:
 
 
 def _behind(found: Json) -> str:
-    reasons: dict[str, dict[str, None]] = {}
-    for table in found["tables"]:
-        for who, why in table["behind"].items():
-            reasons.setdefault(why, {})[f"{who}, {table['what']}"] = None
+    """Return who is ahead of us, and why, as the measures say it now."""
     lines = []
-    for why, places in reasons.items():
+    for why, places in _reasons(found).items():
         lines += [f"- {why[:1].upper()}{why[1:]}.", f"  Ahead of us: {'; '.join(places)}."]
     return "\n".join(lines) if lines else "Nowhere in this run."
+
+
+def _reasons(found: Json) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for table in found["tables"]:
+        limits = _LIMITS.get((table["measure"], table["what"]), {})
+        ratios = {row["who"]: row["ratio"] for row in table["rows"]}
+        for who in table["behind"]:
+            why = reason(limits.get(who), ratios[who]) or UNEXPLAINED
+            reasons.setdefault(why, []).append(f"{who}, {table['what']}")
+    return reasons
+
+
+_LIMITS: Mapping[tuple[str, str], Mapping[str, Limit]] = {
+    (name, figure.what.format(size=f"{size:,}")): figure.limits
+    for name, measure in MEASURES.items()
+    for figure in measure.figures
+    for size in measure.sizes
+}
+"""By measure and table: an explanation may be mended without an hour of measuring."""
 
 
 def _missed(found: Json) -> str:

@@ -82,6 +82,7 @@ class Limit:
     Attributes:
         why: what would have to be different.
         most: how many times less than us it takes for that reason; what is more is unexplained.
+            Infinite: it takes nothing.
     """
 
     why: str
@@ -229,16 +230,16 @@ def _table(measure: Measure, figure: Figure, size: int, found: Found) -> Table:
         missed=tuple(aim for aim, is_met in met.items() if is_met is False),
         unseen=tuple(aim for aim, is_met in met.items() if is_met is None),
         behind={
-            row.who: _reason(figure.limits.get(row.who), row.ratio)
+            row.who: reason(figure.limits.get(row.who), row.ratio)
             for row in rows
             if row.kind is Kind.PEER and row.ratio is not None and row.ratio < LEVEL
         },
     )
 
 
-def _reason(limit: Limit | None, ratio: float) -> str:
+def reason(limit: Limit | None, ratio: float) -> str:
     """Return why a peer takes ``ratio`` of what ours does, or nothing."""
-    return limit.why if limit is not None and ratio * limit.most >= 1 else ""
+    return limit.why if limit is not None and 1 / limit.most <= ratio else ""
 
 
 def _rows(measure: Measure, figure: Figure, found: Found) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -46,9 +47,22 @@ CIRCUS_STOPS = Limit("it looks for nothing that its processes left behind", 1.5)
 SLEEPS = Limit(
     "it sleeps until a process ends; here, once a second, it is looked for processes without a "
     "parent, and at the kernel's count of those it killed for want of memory",
-    10_000,
+    math.inf,
 )
 LOOKS_ONCE = Limit("it asks once a second for the ends of its own processes, and nothing else", 3)
+SELDOM = Limit(
+    "by default it looks at its processes once in five seconds, and replaces one so much later", 4
+)
+LEAVES = Limit(
+    "it forks, executes and waits; here what each process left behind is looked for before it is "
+    "started again, and every step is an event for those who follow",
+    2,
+)
+ONE_WORD = Limit(
+    "it answers a word for each process, over ZeroMQ; here a request over HTTP is answered, with "
+    "all that is known of each child",
+    12,
+)
 PYTHON = Limit(
     "it is a Python without an event loop's library; here are Trio and an HTTP API, a page, "
     "metrics and a dashboard besides",
@@ -156,7 +170,7 @@ IDLE = Measure(
             "{size} idle: share of a core",
             "permille",
             (Aim(2.0),),
-            {"runit": SLEEPS, "s6": SLEEPS, "supervisord": LOOKS_ONCE},
+            {"runit": SLEEPS, "s6": SLEEPS, "supervisord": LOOKS_ONCE, "circus": SELDOM},
         ),
         Figure(
             "mb",
@@ -180,7 +194,12 @@ STORM = Measure(
             "cpu",
             "{size} exit at once: the manager's own CPU for each start",
             "ms",
-            limits={"runit": SUPERVISES, "s6": SUPERVISES},
+            limits={
+                "runit": SUPERVISES,
+                "s6": SUPERVISES,
+                "supervisord": LEAVES,
+                "circus": LEAVES,
+            },
             growth=FLAT,
         ),
         Figure("pause", "{size} exit at once: from a start to the next of the same", "ms"),
@@ -188,14 +207,14 @@ STORM = Measure(
             "answer",
             "{size} exit at once: answers, median",
             "ms",
-            limits={"runit": ANSWERS, "s6": ANSWERS},
+            limits={"runit": ANSWERS, "s6": ANSWERS, "circus": ONE_WORD},
         ),
         Figure(
             "late",
             "{size} exit at once: answers, 95th percentile",
             "ms",
             (Aim(50),),
-            {"runit": ANSWERS, "s6": ANSWERS},
+            {"runit": ANSWERS, "s6": ANSWERS, "circus": ONE_WORD},
         ),
     ),
     _everybody(work.storm),

@@ -159,6 +159,12 @@ def test_an_explanation_holds_up_to_a_factor() -> None:
     assert only(taken(far)).behind == {"b": ""}
 
 
+def test_one_that_takes_nothing_is_explained_by_what_has_no_bound() -> None:
+    figure = Figure("ms", "work", "ms", limits={"b": Limit("it sleeps", math.inf)})
+    none = measure(("a", Kind.OURS, takes(1)), ("b", Kind.PEER, takes(0)), figure=figure)
+    assert only(taken(none)).behind == {"b": "it sleeps"}
+
+
 def test_whatever_a_contender_fails_with_the_run_goes_on() -> None:
     def take(_: int) -> Mapping[str, float]:
         raise KeyError("nothing")
