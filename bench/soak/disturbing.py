@@ -246,7 +246,9 @@ class Disturber:
         self._people.renewed[random.choice(list(fleet))] += 1
         outcome = await self._reloader.apply(self._people.read())
         self._report.done[what] += 1
-        self._report.done["reloads done in part"] += outcome.failed is not None
+        if outcome.failed is not None:
+            step = f"{outcome.failed.act} of {outcome.failed.path}: {outcome.because}"
+            self._report.done[f"reloads done in part, to the {step}"] += 1
 
     async def _jump(self, what: str) -> None:
         self._clock.jump(random.choice([0.5, 5.0, 60.0]))
