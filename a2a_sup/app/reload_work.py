@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import suppress
 
 import attrs
+import trio
 
 from a2a_sup.app.reload_plan import Plan, Step, needed_first, needs_restart, path_of
 from a2a_sup.app.settings import SupervisorConfig
@@ -15,6 +16,7 @@ from a2a_sup.errors import (
     AlreadyStarted,
     ChildRestarting,
     ChildRunning,
+    ChildStuck,
 )
 from a2a_sup.model.spec import ChildSpec, SupervisorSpec
 from a2a_sup.model.states import State
@@ -22,6 +24,8 @@ from a2a_sup.tree.handle import TreeHandle
 
 DOWN = frozenset({State.STOPPED, State.PENDING, State.FINISHED, State.FAILED})
 """Children in these states need not be stopped. Those that somebody stopped stay down."""
+GONE_WITHIN = 10.0
+"""Seconds that a child may take longer than its stop: on a machine that is overrun, it does."""
 
 
 class Failed(Exception):
@@ -187,16 +191,30 @@ class Work:
         can_be_updated = (shown.kind == "supervisor") is spec.is_supervisor
         if can_be_updated:
             await self._tree.update_child(path, spec)
-        await self._tree.terminate_child(path)
+        await self._terminate(path)
         if not can_be_updated and self._tree.child(path) is not None:
             await self._tree.update_child(path, spec)
 
     def _was_stopped(self, path: str) -> bool:
         return path in self._stopped
 
+    async def _terminate(self, path: str) -> None:
+        """Stop a child. One that is still there after its time is waited for a little longer."""
+        try:
+            await self._tree.terminate_child(path)
+        except ChildStuck:
+            with trio.move_on_after(GONE_WITHIN):
+                await self._tree.wait_until(lambda _: not self._is_stuck(path))
+            if self._is_stuck(path):
+                raise
+
+    def _is_stuck(self, path: str) -> bool:
+        shown = self._tree.child(path)
+        return shown is not None and shown.state is State.STUCK
+
     async def _remove(self, path: str) -> None:
         if self._tree.child(path) is not None:
-            await self._tree.terminate_child(path)
+            await self._terminate(path)
         if self._tree.child(path) is not None:
             await self._tree.delete_child(path)
 

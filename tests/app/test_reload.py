@@ -65,6 +65,9 @@ async def play(argv: tuple[str, ...], context: ChildContext) -> None:
     if argv[0] == "late":
         await trio.sleep(10)
     context.ready()
+    if argv[0] == "deaf":
+        with trio.CancelScope(shield=True):
+            await trio.sleep(12)
     if argv[0] != "once":
         await trio.sleep_forever()
 
@@ -556,6 +559,22 @@ def test_a_child_that_cannot_start_in_a_group_leaves_the_group_as_it_was() -> No
             outcome = await applied(tree, old, new)
             assert outcome.failed is not None
             assert shape(tree.snapshot().root) == before
+
+    run_virtual(main)
+
+
+def test_who_takes_longer_than_its_time_to_stop_is_restarted_all_the_same() -> None:
+    async def main() -> None:
+        old = config(process("a", "deaf", stop_timeout=5.0), process("b"))
+        new = config(process("a"), process("b"))
+        async with open_tree(build(old)) as tree:
+            before = pids(tree)
+            outcome = await applied(tree, old, new)
+            assert (outcome.failed, outcome.because) == (None, "")
+            shown = tree.child("a")
+            assert shown is not None
+            assert shown.state is State.RUNNING
+            assert pids(tree)["a"] != before["a"]
 
     run_virtual(main)
 
