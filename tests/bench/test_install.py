@@ -85,7 +85,7 @@ def test_a_failure_is_told_by_its_error_line_and_is_not_tried_again(
 def test_the_packages_are_listed_once_for_all_peers_of_debian(
     install: ModuleType, command: Command, tmp_path: Path
 ) -> None:
-    command("apt-get", says("E: Could not resolve 'deb.debian.org'\n"))
+    command("apt-get", says("E: Could not resolve 'mirror.example'\n"))
     for program in (*install.DEBIAN_PEERS, *install.DEBIAN_PEERS):
         with pytest.raises(NotMeasured, match="apt-get exited with 1: E: Could not resolve"):
             install.debian_peer(program)
