@@ -191,7 +191,7 @@ class Disturber:
         begin = self._clock.real_time()
         while (now := self._tree.child(path)) and now.incarnation == child.incarnation:
             if self._clock.real_time() > begin + FOUND_WITHIN:
-                self._report.demand(False, f"{path}: frozen, and not found: {now.state}")  # noqa: FBT003
+                self._report.blame([f"{path}: frozen, and not found: {now.state}"])
                 return
             await trio.sleep(0.1)
         reason = now and now.last_reason

@@ -114,9 +114,9 @@ class Soak:
             if pid is not None and "exit_status" not in child.details:
                 dead += [] if self._is_alive(path, pid) else [(path, pid)]
         for path, pid in self._dead.exhausted(dead, now):
-            self.report.demand(False, f"{path}: its process {pid} died, and is still shown")  # noqa: FBT003
+            self.report.blame([f"{path}: its process {pid} died, and is still shown"])
         for path, state, since in self._moving.exhausted(moving, now):
-            self.report.demand(False, f"{path}: {state} for too long, since {since:.1f}")  # noqa: FBT003
+            self.report.blame([f"{path}: {state} for too long, since {since:.1f}"])
 
     async def look_at_processes(self) -> None:
         """Count the processes of each child: there may be no more than its program consists of."""
