@@ -58,6 +58,7 @@ class Disturber:
         self._clock = clock
         self._report = report
         self._calm = trio.Event()
+        self._under_way: dict[object, str] = {}
         self._acts: Mapping[str, tuple[Callable[[str], Awaitable[object]], int]] = {
             "tasks crashed": (self._crash, 40),
             "tasks returned": (self._return, 5),
@@ -99,6 +100,10 @@ class Disturber:
         for mood in self._people.moods.values():
             mood.is_well = True
 
+    def unanswered(self) -> list[str]:
+        """Return what was begun and did not end, once ``disturb`` was cancelled."""
+        return list(self._under_way.values())
+
     async def _disturb(self, first: list[str]) -> None:
         weights = [weight for _, weight in self._acts.values()]
         while not self._calm.is_set():
@@ -112,17 +117,18 @@ class Disturber:
             with trio.move_on_after(1):
                 await self._calm.wait()
 
-    async def _try(self, act: Callable[[str], Awaitable[object]], what: str) -> bool:
-        """Do something; return whether it was not refused.
+    async def _try(self, act: Callable[[str], Awaitable[object]], what: str) -> None:
+        """Do something, which may be refused.
 
         Whoever disturbs at random comes too late now and then, and the answer says so.
         """
+        me = trio.lowlevel.current_task()
+        self._under_way[me] = what
         try:
             await act(what)
         except (CallError, ChildExit) as exc:
             self._report.refused[f"{what}: {type(exc).__name__}"] += 1
-            return False
-        return True
+        del self._under_way[me]  # who is cancelled has not ended
 
     async def _start_again(self, path: str) -> None:
         """Start who was stopped, or leave that to who did it meanwhile.

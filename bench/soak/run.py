@@ -217,7 +217,7 @@ async def soak(
             nursery.start_soon(it.read_slowly)
             nursery.start_soon(it.sample)
             nursery.start_soon(it.look_at_processes)
-            await _disturb(disturber, busy, report)
+            report.blame(await _disturb(disturber, busy, tree))
             begin = clock.real_time()
             it.is_calm = audience.is_calm = True
             await it.settle()
@@ -227,13 +227,16 @@ async def soak(
     return report
 
 
-async def _disturb(disturber: Disturber, seconds: float, report: Report) -> None:
-    """Disturb the tree for so long, and wait until all is done that was begun."""
+async def _disturb(disturber: Disturber, seconds: float, tree: TreeHandle) -> list[str]:
+    """Disturb the tree for so long, wait until all is done that was begun; return what is not."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(disturber.disturb)
         await trio.to_thread.run_sync(time.sleep, seconds)  # the tree's own clock jumps
         disturber.be_calm()
         nursery.cancel_scope.deadline = trio.current_time() + 2 * SETTLES_WITHIN
-    report.demand(
-        not nursery.cancel_scope.cancelled_caught, "what was asked of the tree is not answered"
-    )
+    unanswered = disturber.unanswered()
+    if not unanswered:
+        return []
+    on_the_way = [f"{c.path} {c.state}" for c in tree.snapshot().walk() if c.state in ON_THE_WAY]
+    whose = ", ".join(on_the_way) or "nobody is on the way"
+    return [f"{what}: asked of the tree, and not answered ({whose})" for what in unanswered]
