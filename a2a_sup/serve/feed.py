@@ -23,7 +23,7 @@ from a2a_sup.serve.servers import status_to_json
 from a2a_sup.serve.watcher import Watcher
 from a2a_sup.tree.handle import TreeHandle
 
-BATCH = 50
+BATCH = 150
 """Frames that are offered before other tasks have a turn: about a millisecond."""
 SHOWN = 80
 """Characters of a wrong message that are shown to whom sent it."""

@@ -34,7 +34,7 @@ class Outlet(trio.abc.Stream):
         self._stream = stream
         self._stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._descriptor = stream.socket.fileno()
-        self._rest = memoryview(b"")
+        self._rest: bytes | memoryview = b""
         self._sending = trio.Lock()
         self._is_closed = False
         self.heard_at = self.moved_at = trio.current_time()
@@ -57,8 +57,7 @@ class Outlet(trio.abc.Stream):
         if self._rest or self._is_closed or self._sending.locked():
             return False
         self.moved_at = trio.current_time()
-        self._rest = memoryview(frame)
-        self._write()
+        self._rest = self._left_of(frame)
         return True
 
     async def flush(self) -> None:
@@ -75,8 +74,7 @@ class Outlet(trio.abc.Stream):
         async with self._sending:
             await self._finish()
             self.moved_at = trio.current_time()
-            self._rest = memoryview(bytes(data))
-            self._write()
+            self._rest = self._left_of(bytes(data))
             await self._finish()
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -105,25 +103,28 @@ class Outlet(trio.abc.Stream):
 
     def _forget(self) -> None:
         self._is_closed = True
-        self._rest = memoryview(b"")
+        self._rest = b""
 
     async def _finish(self) -> None:
         while self._rest:
             await trio.lowlevel.wait_writable(self._descriptor)
-            self._write()
+            before = len(self._rest)
+            self._rest = self._left_of(self._rest)
+            if len(self._rest) < before:
+                self.moved_at = trio.current_time()
         if self._is_closed:
             raise trio.ClosedResourceError
 
-    def _write(self) -> None:
+    def _left_of(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Give the kernel what it takes of ``data``; return what it does not."""
         if self._is_closed:
-            return
+            return b""
         try:
             # Python ignores SIGPIPE, so a lost connection is an error and no signal.
-            written = os.write(self._descriptor, self._rest)
+            written = os.write(self._descriptor, data)
         except BlockingIOError:
-            return
+            return data
         except OSError:
             self.cut()  # its reader notices
-            return
-        self.moved_at = trio.current_time()
-        self._rest = self._rest[written:]
+            return b""
+        return b"" if written == len(data) else memoryview(data)[written:]
