@@ -64,6 +64,8 @@ def check_child(config: ChildConfig) -> str | None:
     """Return why a child could not be started now, such as for want of its program, or None."""
     if isinstance(config, SupervisorConfig):
         return None
+    if config.probes and (problem := _unaskable(config)):
+        return problem
     command = Command(
         config.argv,
         cwd=config.cwd,
@@ -173,6 +175,12 @@ def _probes(config: ProcessConfig) -> list[Probe]:
     from a2a_sup.app.probes import probes_of  # noqa: PLC0415
 
     return probes_of(config)
+
+
+def _unaskable(config: ProcessConfig) -> str | None:
+    from a2a_sup.app.probe_keys import unaskable  # noqa: PLC0415 - as above
+
+    return unaskable(config.probes)
 
 
 def _logs(settings: LogSettings, directory: Path | None) -> LogFiles | None:

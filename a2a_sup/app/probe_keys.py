@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import attrs
 
 from a2a_sup.app.problems import shown
-from a2a_sup.app.settings import ProbeConfig, ProbeKind
+from a2a_sup.app.replicas import INDEX, of_copy
+from a2a_sup.app.settings import ProbeConfig, ProbeKind, ProcessConfig
 from a2a_sup.app.values import (
     Fields,
     Reader,
@@ -33,10 +34,8 @@ from a2a_sup.app.values import (
 from a2a_sup.checks.fetching import header_problems, is_method
 from a2a_sup.checks.http import STATUS_ALLOWED, ranges_of
 from a2a_sup.checks.probes import shortened
-from a2a_sup.checks.urls import URL_ALLOWED, shown_url, url_of
+from a2a_sup.checks.urls import ADDRESS_ALLOWED, URL_ALLOWED, address_of, shown_url, url_of
 from a2a_sup.model.health import Purpose
-
-_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})")
 
 
 def probes_of(command: Reader[tuple[str, ...]]) -> Reader[tuple[ProbeConfig, ...]]:
@@ -120,18 +119,20 @@ def _shown_target(kind: ProbeKind, written: Any, target: Any) -> str:
 def _url(value: Value) -> str:
     url = expanded(value)
     try:
-        url_of(url)
+        url_of(of_copy(0, url))
     except ValueError:
         value.note(f"found {shown(shown_url(value.raw))}; allowed: {URL_ALLOWED}")
         raise Refused from None
     return url
 
 
-def _address(value: Value) -> tuple[str, int]:
-    match = _ADDRESS.fullmatch(expanded(value))
-    if match is None or not 1 <= int(match["port"]) <= 65535:
-        raise value.refused("a host and a port, such as '127.0.0.1:5432' or '[::1]:80'")
-    return match["six"] or match["host"], int(match["port"])
+def _address(value: Value) -> str:
+    address = expanded(value)
+    try:
+        address_of(of_copy(0, address))
+    except ValueError:
+        raise value.refused(ADDRESS_ALLOWED) from None
+    return address
 
 
 def _true(value: Value) -> bool:
@@ -235,17 +236,49 @@ def check_fit(entry: Value, child: ProbedChild) -> None:
     what = "an MCP server" if child.is_mcp else "a process"
     for index, probe in enumerate(child.probes):
         if probe.kind == misfit:
-            place = entry
-            if "probes" in entry.raw:
-                place = [*entry.entry("probes").items()][index]
             allowed = ", ".join(kind for kind in get_args(ProbeKind) if kind != misfit)
-            place.note(f"found a probe of the kind {misfit} for {what}; allowed: {allowed}")
+            _place(entry, index).note(
+                f"found a probe of the kind {misfit} for {what}; allowed: {allowed}"
+            )
     says_ready = child.is_mcp or child.notify or any(map(_says_ready, child.probes))
     if child.wait_ready and not says_ready:
         entry.entry("wait_ready").note(
             "found true, and nobody says when it is ready; allowed: true with a readiness or "
             "startup probe, or with notify = true"
         )
+
+
+def check_targets(entry: Value, copies: Iterable[ProcessConfig]) -> None:
+    """Note at a child's table the first of its copies that is asked what cannot be asked.
+
+    Args:
+        entry: the table.
+        copies: of the child; itself, if there are none.
+    """
+    for child in copies:
+        for index, probe in enumerate(child.probes):
+            if problem := unaskable([probe]):
+                _place(entry, index).note(problem)
+                return
+
+
+def unaskable(probes: Iterable[ProbeConfig]) -> str | None:
+    """Return what is wrong with the first URL or address that is none, or None."""
+    for probe in probes:
+        try:
+            if probe.kind == "tcp":
+                address_of(probe.target)
+            elif probe.kind in ("http", "a2a"):
+                url_of(probe.target)
+        except ValueError as allowed:
+            only = f"{INDEX} beside replicas only" if INDEX in probe.target else allowed
+            return f"found {shown(probe.name)}; allowed: {only}"
+    return None
+
+
+def _place(entry: Value, index: int) -> Value:
+    """Return where a probe of a child stands; the child's table if it comes from the defaults."""
+    return [*entry.entry("probes").items()][index] if "probes" in entry.raw else entry
 
 
 def _says_ready(probe: ProbeConfig) -> bool:

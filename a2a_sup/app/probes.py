@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from a2a_sup import checks
+from a2a_sup.app.probe_keys import unaskable
 from a2a_sup.app.settings import ProbeConfig, ProcessConfig
+from a2a_sup.checks.urls import address_of
+from a2a_sup.errors import SpecError
 from a2a_sup.model.health import Check, Probe, Purpose
 
 MEMORY_INTERVAL = 10.0
@@ -31,7 +34,7 @@ def check_of(config: ProbeConfig, child: ProcessConfig) -> Check:
         case "http":
             return checks.http(config.target, **config.options)
         case "tcp":
-            return checks.tcp(*config.target)
+            return checks.tcp(*address_of(config.target))
         case "command":
             return checks.command(
                 config.target,
@@ -52,7 +55,13 @@ def check_of(config: ProbeConfig, child: ProcessConfig) -> Check:
 
 
 def probes_of(child: ProcessConfig) -> list[Probe]:
-    """Return all probes of a child, the one of its memory limit included."""
+    """Return all probes of a child, the one of its memory limit included.
+
+    Raises:
+        SpecError: a probe asks what cannot be asked.
+    """
+    if problem := unaskable(child.probes):
+        raise SpecError(f"child {child.name!r}: {problem}")
     probes = [probe_of(probe, child) for probe in child.probes]
     if child.memory_limit is not None:
         limit = checks.memory(child.memory_limit)

@@ -173,12 +173,17 @@ class Reloader:
     def _problems(self, todo: Plan, new: Config) -> Iterator[str]:
         """Yield what keeps the children that would be started from starting."""
         started = {step.path for step in todo.steps if step.act in ("add", "restart")}
+        copied, told = set[str](), set[str]()
         for path, child in walk("", new.root):
-            parents = {path[:end] for end, char in enumerate(path) if char == "/"}
-            if not isinstance(child, SupervisorConfig) and started & {path, *parents}:
+            family = path.rpartition("/")[0]
+            if isinstance(child, SupervisorConfig):
+                copied |= {path} if child.template is not None else set()
+            elif family not in told and started & {*upwards(path)}:
                 problem = self._check(child)
                 if problem is not None:
                     yield f"{path}: {problem}"
+                    # What is wrong with one copy is wrong with most of the others.
+                    told |= copied & {family}
 
     def _specs_of(self, config: Config) -> dict[str, ChildSpec]:
         root = self._build(config)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import attrs
 
-from a2a_sup.app.settings import ChildConfig, Config, ProcessConfig, SupervisorConfig
+from a2a_sup.app.settings import (
+    ChildConfig,
+    Config,
+    ProbeConfig,
+    ProcessConfig,
+    SupervisorConfig,
+)
 
 INDEX = "{index}"
-"""Stands for the number of a copy in its command, its ``watch`` and the values of its ``env``."""
+"""Stands for the number of a copy in the texts that are its own; see ``_copy``."""
 COPIES_LIMIT = 1_000
 
 
@@ -18,26 +25,48 @@ def replicated(template: ProcessConfig, copies: int) -> SupervisorConfig:
     return SupervisorConfig(
         name=template.name,
         stop_order="parallel",
-        children=tuple(_copy(template, number) for number in range(copies)),
+        children=copies_of(template, copies),
         after=template.after,
         tags=template.tags,
         template=template,
     )
 
 
+def copies_of(template: ProcessConfig, copies: int) -> tuple[ProcessConfig, ...]:
+    """Return so many copies of ``template``, each with its number for a name."""
+    return tuple(_copy(template, number) for number in range(copies))
+
+
+def of_copy(number: int, text: str) -> str:
+    """Return a text as it is for the copy with this number."""
+    return text.replace(INDEX, str(number))
+
+
 def _copy(template: ProcessConfig, number: int) -> ProcessConfig:
-    def numbered(text: str) -> str:
-        return text.replace(INDEX, str(number))
+    numbered = partial(of_copy, number)
 
     return attrs.evolve(
         template,
         name=str(number),
         argv=tuple(map(numbered, template.argv)),
         written=tuple(map(numbered, template.written)),
+        cwd=numbered(template.cwd),
+        env_file=template.env_file and numbered(template.env_file),
         env={name: numbered(value) for name, value in template.env.items()},
         watch=tuple(map(numbered, template.watch)),
+        probes=tuple(_probe(probe, numbered) for probe in template.probes),
         after={},
     )
+
+
+def _probe(probe: ProbeConfig, numbered: Callable[[str], str]) -> ProbeConfig:
+    target = probe.target
+    match target:
+        case str():
+            target = numbered(target)
+        case tuple():  # the words of a command
+            target = tuple(map(numbered, target))
+    return attrs.evolve(probe, target=target, name=numbered(probe.name))
 
 
 def with_copies(config: Config, copies: Mapping[str, int]) -> Config:

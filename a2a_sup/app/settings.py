@@ -60,7 +60,7 @@ class ProbeConfig:
 
     Attributes:
         kind: how it is asked.
-        target: what is asked: of ``http`` and ``a2a`` the URL, of ``tcp`` host and port, of
+        target: what is asked: of ``http`` and ``a2a`` the URL, of ``tcp`` ``host:port``, of
             ``command`` the words, of ``heartbeat`` seconds. Variables replaced.
         name: shown with the results; variables are as the file has them.
         purpose: what the answers decide.

@@ -27,8 +27,9 @@ from a2a_sup.app.keys import (
     words_of,
 )
 from a2a_sup.app.needs import check_needs
+from a2a_sup.app.probe_keys import check_targets
 from a2a_sup.app.problems import Problem, shown, suggestion
-from a2a_sup.app.replicas import replicated
+from a2a_sup.app.replicas import copies_of, replicated
 from a2a_sup.app.settings import (
     ChildConfig,
     McpConfig,
@@ -249,8 +250,12 @@ class TreeReader:
         if copies is not None:
             _check_copied(entry, family)
             own = family.below(name)  # the copies are the children of a supervisor
-            return replicated(_process(kind, name, entry, fields, own), copies)
-        return _process(kind, name, entry, fields, family)
+            template = _process(kind, name, entry, fields, own)
+            check_targets(entry, copies_of(template, copies))
+            return replicated(template, copies)
+        process = _process(kind, name, entry, fields, family)
+        check_targets(entry, [process])
+        return process
 
     def _nested(self, name: str, entry: Value, family: Family) -> SupervisorConfig:
         if family.level == DEPTH_LIMIT:

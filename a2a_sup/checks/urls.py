@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import attrs
 
 URL_ALLOWED = "a URL that begins with http://, https:// or http+unix://"
+ADDRESS_ALLOWED = "a host and a port, such as '127.0.0.1:5432' or '[::1]:80'"
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s]+)):(?P<port>[0-9]{1,5})")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
 
 
@@ -78,6 +80,18 @@ def _credentials(parts: SplitResult) -> str | None:
         return None
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Take ``host:port`` apart; an IPv6 address is in brackets.
+
+    Raises:
+        ValueError: it is no such thing. The message says what is allowed, and not the text.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 1 <= int(match["port"]) <= 65535:
+        raise ValueError(ADDRESS_ALLOWED)
+    return match["six"] or match["host"], int(match["port"])
 
 
 def shown_url(text: str) -> str:

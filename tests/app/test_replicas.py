@@ -8,15 +8,28 @@ from typing import Any
 import pytest
 import trio
 
-from a2a_sup import ChildSpec, NoSuchChild, NotSupported, open_tree, supervisor, task
+from a2a_sup import (
+    ChildSpec,
+    NoSuchChild,
+    NotSupported,
+    SpecError,
+    open_tree,
+    supervisor,
+    task,
+)
+from a2a_sup.app import assembly
+from a2a_sup.app.assembly import check_child
 from a2a_sup.app.config import Config, ConfigError, read_config
 from a2a_sup.app.operator import OperatorStops
-from a2a_sup.app.reload import Reloader
+from a2a_sup.app.probes import probes_of
+from a2a_sup.app.reload import CannotReload, Reloader
 from a2a_sup.app.reload_plan import plan
 from a2a_sup.app.reloading import Reloading
 from a2a_sup.app.replicas import with_copies
 from a2a_sup.app.settings import ChildConfig, ProcessConfig, SupervisorConfig
 from a2a_sup.app.watch_patterns import watched_of
+from a2a_sup.checks.tcp import TCPCheck
+from a2a_sup.model.health import Purpose
 
 WEB = """
 [children.web]
@@ -27,6 +40,26 @@ tags = ["t"]
 [children.db]
 command = ["db"]
 """
+
+PROBED = """
+[children.web]
+command = ["serve", "--port", "6553{index}"]
+cwd = "web-{index}"
+env_file = "{index}.env"
+probes = [
+  { http = "http://127.0.0.1:6553{index}/health" },
+  { tcp = "127.0.0.1:6553{index}", purpose = "readiness" },
+  { command = ["look", "{index}"], name = "look at {index}", purpose = "startup" },
+]
+replicas = 3
+"""
+
+
+@pytest.fixture
+def probed(tmp_path: Path) -> Path:
+    path = tmp_path / "tree.toml"
+    path.write_text(PROBED)
+    return path
 
 
 @pytest.fixture
@@ -80,6 +113,64 @@ def test_each_copy_watches_its_own_files(file: Path, tmp_path: Path) -> None:
         "web/1": [False, False, True],
         "web/2": [False, True, True],
     }
+
+
+def test_each_copy_is_asked_at_its_own_place(probed: Path, tmp_path: Path) -> None:
+    last = copies_of(read_config(probed, {}))[2]
+    assert (last.cwd, last.env_file) == (f"{tmp_path}/web-2", f"{tmp_path}/2.env")
+    assert [probe.target for probe in last.probes] == [
+        "http://127.0.0.1:65532/health",
+        "127.0.0.1:65532",
+        ("look", "2"),
+    ]
+    http, tcp, look = probes_of(last)
+    assert (http.name, tcp.check) == (
+        "http http://127.0.0.1:65532/health",
+        TCPCheck("127.0.0.1", 65532),
+    )
+    assert (look.name, look.purpose) == ("look at 2", Purpose.STARTUP)
+
+
+def test_a_number_that_makes_no_port_is_told_with_its_place(file: Path) -> None:
+    file.write_text(PROBED.replace("replicas = 3", "replicas = 7"))
+    with pytest.raises(ConfigError) as raised:
+        read_config(file, {})
+    assert str(raised.value) == (
+        f'{file}: children.web.probes[0]: found "http http://127.0.0.1:65536/health"; '
+        "allowed: a URL that begins with http://, https:// or http+unix://"
+    )
+
+
+@pytest.mark.parametrize("defaults", [True, False])
+def test_a_number_in_a_probe_needs_copies(file: Path, defaults: bool) -> None:  # noqa: FBT001 - a case
+    probes = 'probes = [{ tcp = "127.0.0.1:808{index}" }]'
+    tables = ["[defaults]", probes, "[children.web]", 'command = ["serve"]']
+    file.write_text("\n".join(tables if defaults else [*tables[2:], probes]))
+    with pytest.raises(ConfigError) as raised:
+        read_config(file, {})
+    place = "children.web" if defaults else "children.web.probes[0]"
+    assert str(raised.value) == (
+        f'{file}: {place}: found "tcp 127.0.0.1:808{{index}}"; '
+        "allowed: {index} beside replicas only"
+    )
+
+
+async def test_scaling_to_a_number_that_makes_no_port_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "tree.toml"
+    probes = 'probes = [{ tcp = "127.0.0.1:6553{index}" }]'
+    file.write_text(f'[children.web]\ncommand = ["sh"]\n{probes}\nreplicas = 3')
+    config = read_config(file, {})
+    stops = OperatorStops(tmp_path / "operator.json")
+    async with open_tree(build(config)) as tree:
+        reloader = Reloader(tree, config, build, check_child)
+        with pytest.raises(CannotReload) as raised:
+            await Reloading(reloader, lambda: config, stops).scale("web", 100)
+        [problem] = raised.value.problems
+        assert problem.startswith('web/6: found "tcp 127.0.0.1:65536"; allowed: a host and a port')
+        assert names(tree) == ["web", "web/0", "web/1", "web/2"]
+    assert stops.copies == {}
+    with pytest.raises(SpecError, match=r"child '6': found .* allowed: a host"):
+        assembly.build(with_copies(config, {"web": 7}), logs_dir=None)
 
 
 def test_another_number_touches_only_the_last(file: Path) -> None:

@@ -306,7 +306,8 @@ def blocked_signals(pid: int) -> int:
 async def test_what_happened_before_anybody_looked_is_told_with_its_own_time(
     start: Start, tree: Write
 ) -> None:
-    text = "import sys, time; print(time.time(), flush=True); sys.exit(3)"
+    # It is noted a moment after it was started, and that moment may be long here.
+    text = "import sys, time; time.sleep(0.1); print(time.time(), flush=True); sys.exit(3)"
     flash = f"command = {json.dumps([sys.executable, '-S', '-c', text])}"
     program = await start("run", tree(f"[children.flash]\n{flash}\nrestart = 'temporary'"))
     line = await program.until("child.ended", child="flash")
