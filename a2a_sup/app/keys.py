@@ -26,6 +26,7 @@ from a2a_sup.app.values import (
     path,
     positive_duration,
     positive_size,
+    printable,
     secret,
     size,
     table,
@@ -241,7 +242,7 @@ _LOGS = table_of(
         "events": flag,
     }
 )
-_TAGS = list_of(text)
+_TAGS = list_of(printable)
 
 
 def after(value: Value) -> dict[str, Need]:

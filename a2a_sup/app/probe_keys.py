@@ -23,6 +23,7 @@ from a2a_sup.app.values import (
     number,
     path,
     positive_duration,
+    printable,
     read_keys,
     secret,
     table,
@@ -179,14 +180,7 @@ def _expression(value: Value) -> str:
     return expression
 
 
-def _name(value: Value) -> str:
-    name = text(value)
-    if not name.strip() or not name.isprintable():
-        raise value.refused("a text that can be printed")
-    return name
-
-
-_NAMING: dict[str, Reader[Any]] = {"purpose": word(Purpose), "name": _name}
+_NAMING: dict[str, Reader[Any]] = {"purpose": word(Purpose), "name": printable}
 _TIMING: dict[str, Reader[Any]] = {
     "interval": positive_duration,
     "timeout": positive_duration,

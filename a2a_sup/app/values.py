@@ -101,6 +101,14 @@ def text(value: Value) -> str:
     return _text(value, value.refused)
 
 
+def printable(value: Value) -> str:
+    """Read a text that has something to show."""
+    shown_as = text(value)
+    if not shown_as.strip() or not shown_as.isprintable():
+        raise value.refused("a text that can be printed")
+    return shown_as
+
+
 def secret(value: Value) -> str:
     """Read a text that no message shows, and replace its variables."""
     return _expanded(value, _text(value, value.refused_unseen))

@@ -94,6 +94,8 @@ UMASK = "octal digits in quotes, such as '022'"
         ),
         ("significant = 1", "significant: found 1; allowed: true or false"),
         ("tags = ['a', 2]", "tags[1]: found 2; allowed: a text, in quotes"),
+        ("tags = ['a', ' ']", 'tags[1]: found " "; allowed: a text that can be printed'),
+        ('tags = ["a\\nb"]', 'tags[0]: found "a\\nb"; allowed: a text that can be printed'),
         ("logs = 'big'", 'logs: found "big"; allowed: a table'),
         ("logs = { max_size = 0 }", "logs.max_size: found 0; allowed: a size above 0"),
         (
