@@ -2,10 +2,11 @@
 
 Every measure has its contenders do the same work in turn, several times, and prints the median
 of each, its spread, and its ratio to ours: above 1, we are ahead. Then come the places where we
-are behind, and why, and the aims that were missed. Everything is kept as JSON, too.
+are behind, and why, and the aims that were missed. Everything is kept as JSON, too: a run of all
+measures in ``build/bench.json``, any other in ``build/bench-part.json``.
 
 Exit status: 0; 1 if a measure could not be taken of ours, or a place where we are behind a peer
-has no explanation; 2 for a wrong name.
+has no explanation; 2 for a wrong name; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,7 +27,7 @@ import a2a_sup
 from bench import install
 from bench.managers import measures as managers
 from bench.measure import Measure, Table, taken
-from bench.report import is_explained, is_ours_measured, show, summary, write
+from bench.report import RESULTS, is_explained, is_ours_measured, show, summary, write
 from bench.serving import measures as serving
 from bench.trees import measures as trees
 
@@ -53,7 +55,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("only", nargs="*", metavar="NAME", help=", ".join(MEASURES))
-    chosen = parser.parse_args().only or list(MEASURES)
+    chosen = list(dict.fromkeys(parser.parse_args().only)) or list(MEASURES)
     if unknown := [name for name in chosen if name not in MEASURES]:
         parser.error(f"no such measure: {', '.join(unknown)}; there are {', '.join(MEASURES)}")
     signal.signal(signal.SIGTERM, _end)
@@ -61,12 +63,29 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for all of them the same
     # As an installer does: without this each start would compile what it imports.
     compileall.compile_dir(str(Path(a2a_sup.__path__[0])), quiet=1)
-    for name, why in install.everything().items():
+    try:
+        return _run(chosen)
+    except OSError as exc:
+        sys.exit(f"bench: {exc}")
+    except KeyboardInterrupt:
+        print("\nended by Ctrl-C")
+        return 130
+
+
+def _run(chosen: Sequence[str]) -> int:
+    """Take the measures of these names; return the exit status.
+
+    Raises:
+        OSError: what is found cannot be written.
+    """
+    is_whole = set(chosen) == {*MEASURES}
+    # Of some measures, each gets whom it needs when it needs him.
+    for name, why in install.everything().items() if is_whole else ():
         print(f"{name} cannot be had: {why}")
     told = {**about(), **install.versions()}
     print(", ".join(f"{key} {value}" for key, value in told.items()))
     tables: list[Table] = []
-    where = write(told, tables, is_whole=False)
+    where = write(told, tables)
     for name in chosen:
         measure = MEASURES[name]
         begin = time.perf_counter()
@@ -76,8 +95,9 @@ def main() -> int:
             show(table)
         tables += found
         print(f"  ({time.perf_counter() - begin:.0f} s)", flush=True)
-        is_whole = set(MEASURES) <= {table.measure for table in tables}
-        where = write(told, tables, is_whole=is_whole)
+        where = write(told, tables)
+    if is_whole:
+        where = where.replace(RESULTS)
     print("\n".join(summary(tables)))
     print(f"\nas JSON: {where.parent.name}/{where.name}")
     return 0 if is_explained(tables) and is_ours_measured(tables) else 1

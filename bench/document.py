@@ -1,7 +1,9 @@
-"""``python -m bench.document``: put the figures of ``build/bench.json`` into docs/performance.md.
+"""``python -m bench.document``: put the figures of ``build/bench.json`` into the documentation.
 
-In the page, what stands between ``<!-- figures: NAME -->`` and ``<!-- end -->`` is made of the
-tables of the measure NAME: a line for each figure and size, a column for each contender.
+In docs/performance.md and the README, what stands between ``<!-- figures: NAME -->`` and
+``<!-- end -->`` is made of the tables of the measure NAME: what was done, and a line for each
+figure and size, a column for each contender. Reasons are those that the measures give now: to mend
+one takes no hour of measuring.
 """
 
 from __future__ import annotations
@@ -10,15 +12,19 @@ import json
 import re
 import statistics
 import sys
+import textwrap
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.__main__ import MEASURES
-from bench.measure import EXPONENT, Limit, reason
+from bench.measure import EXPONENT, Figure, Measure, growth_of, reason
 from bench.report import RESULTS, UNEXPLAINED, number
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+README = Path(__file__).parents[1] / "README.md"
+PAGES = (PAGE, README)
 SLOT = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Json = Mapping[str, Any]
 
@@ -37,9 +43,16 @@ def filled(page: str, found: Json) -> str:
         if special is None and not here:
             return slot[0]
         text = _grid(here) if special is None else special(found)
+        if name in MEASURES:
+            text = f"{_done(MEASURES[name])}\n\n{text}"
         return f"{slot[1]}\n{text}\n\n{slot[3]}"
 
     return SLOT.sub(fill, page)
+
+
+def _done(measure: Measure) -> str:
+    times = {1: "Once", 2: "Twice"}.get(measure.repeats, f"{measure.repeats} times")
+    return textwrap.fill(f"{measure.about} {times}.", 100, break_on_hyphens=False)
 
 
 def _grid(tables: Sequence[Json]) -> str:
@@ -90,48 +103,114 @@ def _about(found: Json) -> str:
 
 def _behind(found: Json) -> str:
     """Return who is ahead of us, and why, as the measures say it now."""
-    lines = []
-    for why, places in _reasons(found).items():
-        lines += [f"- {why[:1].upper()}{why[1:]}.", f"  Ahead of us: {'; '.join(places)}."]
-    return "\n".join(lines) if lines else "Nowhere in this run."
-
-
-def _reasons(found: Json) -> dict[str, list[str]]:
-    reasons: dict[str, list[str]] = {}
+    reasons: defaultdict[str, defaultdict[str, list[Json]]]
+    reasons = defaultdict(lambda: defaultdict(list))
     for table in found["tables"]:
-        limits = _LIMITS.get((table["measure"], table["what"]), {})
+        figure = _FIGURES.get((table["measure"], table["what"]))
         ratios = {row["who"]: row["ratio"] for row in table["rows"]}
         for who in table["behind"]:
-            why = reason(limits.get(who), ratios[who]) or UNEXPLAINED
-            reasons.setdefault(why, []).append(f"{who}, {table['what']}")
-    return reasons
+            limit = figure.limits.get(who) if figure else None
+            reasons[reason(limit, ratios[who]) or UNEXPLAINED][who].append(table)
+    lines = []
+    for why, places in reasons.items():
+        lines += [f"- {_sentence(why)}", ""]
+        lines += [f"  - {who}: {_places(tables)}" for who, tables in places.items()] + [""]
+    return "\n".join(lines[:-1]) if lines else "Nowhere in this run."
 
 
-_LIMITS: Mapping[tuple[str, str], Mapping[str, Limit]] = {
-    (name, figure.what.format(size=f"{size:,}")): figure.limits
+_FIGURES: Mapping[tuple[str, str], Figure] = {
+    (name, what): figure
+    for name, measure in MEASURES.items()
+    for figure in measure.figures
+    for what in (
+        *(figure.what.format(size=f"{size:,}") for size in measure.sizes),
+        growth_of(measure, figure),
+    )
+}
+"""By measure and table."""
+
+
+def _places(tables: Sequence[Json]) -> str:
+    """Return what the tables are of, a figure with all its sizes at once."""
+    sizes = defaultdict[str, list[str]](list)
+    for table in tables:
+        what, size = _SIZES.get((table["measure"], table["what"]), (table["what"], ""))
+        sizes[what].append(size)
+    return "; ".join(what.format(size=" / ".join(each)) for what, each in sizes.items())
+
+
+_SIZES: Mapping[tuple[str, str], tuple[str, str]] = {
+    (name, figure.what.format(size=f"{size:,}")): (figure.what, f"{size:,}")
     for name, measure in MEASURES.items()
     for figure in measure.figures
     for size in measure.sizes
 }
-"""By measure and table: an explanation may be mended without an hour of measuring."""
+"""By measure and table: what the figure is called, and the size."""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _missed(found: Json) -> str:
-    return _aims(found, "missed")
+    reasons = defaultdict[str, list[str]](list)
+    for table in found["tables"]:
+        figure = _FIGURES.get((table["measure"], table["what"]))
+        for aim in table["missed"]:
+            reasons[(figure and figure.missed) or "why, nobody knows"].append(_aim(table, aim))
+    lines = []
+    for why, aims in reasons.items():
+        lines += [f"- {_sentence(why)}", "", *(f"  - {aim}" for aim in aims), ""]
+    return "\n".join(lines[:-1]) if lines else "None in this run."
 
 
 def _unseen(found: Json) -> str:
-    return _aims(found, "unseen")
-
-
-def _aims(found: Json, which: str) -> str:
-    lines = [
-        f"- {table['what']}{', ' * bool(table['unit'])}{table['unit']}: "
-        f"{_cell(table['rows'][0], table['unit'])}; aim: {aim}"
-        for table in found["tables"]
-        for aim in table[which]
-    ]
+    lines = [f"- {_aim(table, aim)}" for table in found["tables"] for aim in table["unseen"]]
     return "\n".join(lines) if lines else "None in this run."
+
+
+def _aim(table: Json, aim: str) -> str:
+    unit = "" if table["unit"] in ("", EXPONENT) else f", {table['unit']}"
+    return f"{table['what']}{unit}: {_cell(table['rows'][0], table['unit'])}; aim: {aim}"
+
+
+def _beside(found: Json) -> str:
+    """Return the table of the README."""
+    medians = {
+        (table["measure"], table["what"], row["who"]): statistics.median(row["values"])
+        for table in found["tables"]
+        for row in table["rows"]
+        if row["values"]
+    }
+    lines = [_line(["", *BESIDE]), _line(["---", *["---"] * len(BESIDE)])]
+    for title, measure, whats in HIGHLIGHTS:
+        sums = [[medians.get((measure, what, who)) for what in whats] for who in BESIDE]
+        cells = ["-" if None in parts else number(sum(filter(None, parts))) for parts in sums]
+        lines.append(_line([title, *cells]))
+    return "\n".join(lines)
+
+
+BESIDE = ("a2a_sup", "supervisord", "circus", "pm2", "runit", "s6")
+HIGHLIGHTS = (
+    ("500 processes up, s", "start", ["500 processes up"]),
+    (
+        "`kill -9` of one of 200 to replaced, ms",
+        "replace",
+        ["kill -9 of one of 200 to replaced, median"],
+    ),
+    ("1,000,000 lines captured, s", "lines", ["1,000,000 lines captured"]),
+    ("memory with 200 processes, MB", "idle", ["200 idle: memory"]),
+    (
+        "of a plain process, one in a new session and a daemon, "
+        "left after `kill -9` of the manager",
+        "left",
+        [
+            f"left after kill -9 of the manager: {whose}"
+            for whose in ("a plain one", "one in a session of its own", "a daemon")
+        ],
+    ),
+)
+"""Lines of the README's table: what they are called, and the sum of which figures they are."""
 
 
 _SPECIAL: Mapping[str, Callable[[Json], str]] = {
@@ -139,16 +218,19 @@ _SPECIAL: Mapping[str, Callable[[Json], str]] = {
     "behind": _behind,
     "missed": _missed,
     "unseen": _unseen,
+    "beside": _beside,
 }
 """Slots that are about the whole run."""
 
 
 def main() -> None:
-    """Fill the page, if the last run was of everything."""
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    if not found["is_whole"]:
-        sys.exit("the last run was not of all measures: the page tells of one run, make bench")
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    """Fill the pages."""
+    try:
+        found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        sys.exit(f"{RESULTS.parent.name}/{RESULTS.name}: {exc}; make bench makes it")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 
 if __name__ == "__main__":

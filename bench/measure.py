@@ -100,6 +100,7 @@ class Figure:
         aims: what ours is to be.
         limits: why we are behind a contender, by its name.
         growth: the greatest exponent over the sizes that is aimed at; None: it says nothing.
+        missed: why ours may be more than is aimed at.
     """
 
     key: str
@@ -108,6 +109,7 @@ class Figure:
     aims: tuple[Aim, ...] = ()
     limits: Mapping[str, Limit] = attrs.field(factory=dict)
     growth: float | None = LINEAR
+    missed: str = ""
 
 
 @attrs.frozen
@@ -279,6 +281,13 @@ def _is_met(aim: Aim, rows: list[Row]) -> bool | None:
     return rows[0].median <= aim.factor * (1 if unit is None else unit.median)
 
 
+def growth_of(measure: Measure, figure: Figure) -> str:
+    """Return what the table is called that says how a figure grows."""
+    sizes = ", ".join(f"{size:,}" for size in measure.sizes)
+    unit = f", {figure.unit}" if figure.unit else ""
+    return f"{figure.what.format(size='N')}{unit}: growth over {sizes}"
+
+
 def _growth(measure: Measure, figure: Figure, found: Mapping[int, Found], most: float) -> Table:
     by_size = [{row.who: row for row in _rows(measure, figure, here)} for here in found.values()]
     rows = [
@@ -287,10 +296,9 @@ def _growth(measure: Measure, figure: Figure, found: Mapping[int, Found], most: 
     ]
     aims = (f"at most {most}",)
     is_met = rows[0].median <= most if rows[0].values else None
-    sizes = ", ".join(f"{size:,}" for size in measure.sizes)
     return Table(
         measure.name,
-        f"{figure.what.format(size='N')}, {figure.unit}: growth over {sizes}",
+        growth_of(measure, figure),
         EXPONENT,
         tuple(rows),
         aims,

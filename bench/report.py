@@ -12,6 +12,9 @@ import attrs
 from bench.measure import EXPONENT, Kind, Row, Table
 
 RESULTS = Path(__file__).parents[1] / "build" / "bench.json"
+"""The last run of all measures."""
+PART = RESULTS.with_name("bench-part.json")
+"""What there is of a run under way, and of one of some measures."""
 
 
 def show(table: Table) -> None:
@@ -81,10 +84,13 @@ def is_ours_measured(tables: Sequence[Table]) -> bool:
     return all(t.rows[0].values for t in tables if t.unit != EXPONENT)
 
 
-def write(about: Mapping[str, Any], tables: Sequence[Table], *, is_whole: bool) -> Path:
-    """Write all tables of a run as JSON, and whether it was of all measures; return where."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    listed = [attrs.asdict(table) for table in tables]
-    found = {"about": dict(about), "is_whole": is_whole, "tables": listed}
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return RESULTS
+def write(about: Mapping[str, Any], tables: Sequence[Table]) -> Path:
+    """Write all tables of a run so far as JSON; return where.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    PART.parent.mkdir(exist_ok=True)
+    found = {"about": dict(about), "tables": [attrs.asdict(table) for table in tables]}
+    PART.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return PART

@@ -74,6 +74,10 @@ ASYNCIO_KEEPS = Limit(
     "Trio's, with a scope each, so that one that reads nothing holds up only itself",
     3,
 )
+IN_TURNS = (
+    "node writes to all in one turn of its loop, in C++; here others have a turn in between, and "
+    "each write is a call from Python"
+)
 
 
 BROADCAST = Measure(
@@ -86,6 +90,7 @@ BROADCAST = Measure(
             "ms",
             (Aim(1.05, NODE),),
             {NODE: NODE_WRITES, PYTHON: ASYNCIO_WRITES},
+            missed=IN_TURNS,
         ),
         Figure(
             "cpu",
@@ -118,6 +123,7 @@ STALL = Measure(
             "ms",
             (Aim(1.05, NODE),),
             {NODE: NODE_WRITES, PYTHON: ASYNCIO_WRITES},
+            missed=IN_TURNS,
         ),
         Figure("grown", "3 MB to each of {size} clients, 100 stalled: memory grows by", "MB"),
     ),

@@ -27,12 +27,40 @@ FEWER = Limit(
     "outweigh what a spawn is in its virtual machine",
     30,
 )
+STARTS = Limit(
+    "a start in OTP is a spawn in a virtual machine made for it, and not acknowledged in this "
+    "measure; here it is a fresh task of Trio with a scope (the floor, a quarter to a third of "
+    "ours), a specification that is checked, a record, an acknowledgement and the state that "
+    "snapshots show",
+    30,
+)
+STOPS = Limit(
+    "an exit signal ends a process of OTP wherever it is; here a scope is cancelled and an "
+    "exception unwinds the task (the floor, most of ours), and how it ended is kept",
+    8,
+)
+GROUPS = Limit(
+    "as with a start and a stop, of which this is as many as there are in the group, one after "
+    "the other; half of it is Trio's part, the floor",
+    30,
+)
 HEAP = Limit(
-    "a task of Trio with a scope is 2.7 KB in CPython, the floor; a process of OTP has a heap of "
-    "1.9 KB",
+    "a child in OTP is a process, with a small heap of its own, and an entry of its supervisor; "
+    "here it is a task of Trio with a scope (the floor, two thirds of ours), its specification, "
+    "its record and what snapshots show of it",
     2,
 )
 NO_GROUPS = "it has no group strategies"
+ACKNOWLEDGED = (
+    "a start here is acknowledged by the child before the next one is begun, which is a switch to "
+    "it and back; those of bare tasks and of triotp are not"
+)
+RECORDED = "beside the task there are its specification, its record and what snapshots show of it"
+COLLECTED = (
+    "Python's garbage collector looks at all objects there are at once, see the second column and "
+    "the floor; a child that is started, stopped or pictured at once with all others takes its "
+    "microseconds, too"
+)
 
 
 def _python() -> str | Path:
@@ -104,6 +132,8 @@ RESTART = Measure(
                 "OTP, short list, told": SCHEDULER,
             },
             growth=FLAT,
+            missed="what OTP takes with a short list is less than Trio's part alone, the floors; "
+            "its list, which it goes through at each restart, is short with few restarts, too",
         ),
     ),
     (
@@ -132,11 +162,12 @@ PARKED = Measure(
             (Aim(bound, "task and scope"), Aim(1 / 3, "triotp")),
             {"OTP": limit},
             growth=FLAT,
+            missed=missed,
         )
-        for key, what, unit, bound, limit in (
-            ("start", "start", "CPU us", 3, SCHEDULER),
-            ("stop", "stop", "CPU us", 3, SCHEDULER),
-            ("memory", "memory", "bytes", 1.5, HEAP),
+        for key, what, unit, bound, limit, missed in (
+            ("start", "start", "CPU us", 3, STARTS, ACKNOWLEDGED),
+            ("stop", "stop", "CPU us", 3, STOPS, ""),
+            ("memory", "memory", "bytes", 1.5, HEAP, RECORDED),
         )
     ),
     (
@@ -157,7 +188,7 @@ GROUP = Measure(
             "ms",
             "restart of a group of {size}",
             "CPU ms",
-            limits={"OTP": SCHEDULER},
+            limits={"OTP": GROUPS},
         ),
     ),
     (
@@ -186,7 +217,7 @@ HELD = Measure(
     "The longest time that nothing else could run in the program, with Python's garbage collector "
     "as it comes, and without it. The floor, with it: as many tasks of Trio with a scope each.",
     tuple(
-        Figure(key, f"loop held: {what}", "ms", (Aim(20),))
+        Figure(key, f"loop held: {what}", "ms", (Aim(20),), missed=COLLECTED)
         for key, what in (
             ("start", "start of {size}"),
             ("group", "restart of a group of {size}"),
