@@ -159,6 +159,11 @@ def is_once(path: str) -> bool:
     return path.endswith("/t7")
 
 
+def kinds_of(processes: int) -> list[str]:
+    """Return what about so many processes do: as many as the shares make of it."""
+    return [kind for kind, share in SHARES.items() for _ in range(round(share * processes))]
+
+
 def populate(tasks: int, processes: int, logs: Path) -> Population:
     """Return a tree of so many tasks, in groups of ten, and processes."""
     scripted: dict[str, ScriptedChild] = {}
@@ -191,6 +196,5 @@ def populate(tasks: int, processes: int, logs: Path) -> Population:
         stubborn[f"{group}/{child.name}"] = child
         members = [each.spec(restart=FAST, shutdown=0.5) for each in (other, child)]
         groups.append(supervisor(group, members, strategy=strategy, restart=FAST))
-    kinds = [kind for kind, share in SHARES.items() for _ in range(round(share * processes))]
-    fleet = {f"p{number}": kind for number, kind in enumerate(kinds)}
+    fleet = {f"p{number}": kind for number, kind in enumerate(kinds_of(processes))}
     return Population(groups, scripted, stubborn, moods, fleet, logs)

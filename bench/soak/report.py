@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 BROKEN_KEPT = 100
-"""Lines about what is broken that are kept; the first ones tell most."""
+"""Different lines about what is broken that are kept; the first ones tell most."""
 SETTLING = 0.25
 """The part of the time after which memory is compared: caches and pools have filled by then."""
 SAMPLES_NEEDED = 8
@@ -69,7 +69,9 @@ class Report:
         moves: how often a child came into each state.
         watched: by the dashboard.
         is_settled: whether in the end everybody ran who should.
-        broken: invariants that did not hold: none, in a good run.
+        broken: invariants that did not hold, and how often: none, in a good run.
+        broken_more: how often others did not hold, of which no line is kept.
+        verdict: what does not hold of the whole: none, in a good run.
         memory: resident bytes, sampled.
         descriptors: open files, sampled.
         processes: marked processes, sampled.
@@ -82,15 +84,21 @@ class Report:
     moves: Counter[str] = attrs.field(factory=Counter)
     watched: Watched = attrs.field(factory=Watched)
     is_settled: bool = False
-    broken: list[str] = attrs.field(factory=list)
+    broken: Counter[str] = attrs.field(factory=Counter)
+    broken_more: int = 0
+    verdict: list[str] = attrs.field(factory=list)
     memory: list[int] = attrs.field(factory=list)
     descriptors: list[int] = attrs.field(factory=list)
     processes: list[int] = attrs.field(factory=list)
 
     def demand(self, holds: bool, what: str) -> None:  # noqa: FBT001 - reads as an assertion
-        """Write down what does not hold, the first hundred times."""
-        if not holds and len(self.broken) < BROKEN_KEPT:
-            self.broken.append(what)
+        """Write down what does not hold at this moment."""
+        if holds:
+            return
+        if what in self.broken or len(self.broken) < BROKEN_KEPT:
+            self.broken[what] += 1
+        else:
+            self.broken_more += 1
 
     def blame(self, problems: Sequence[str]) -> None:
         """Write down what does not hold."""
@@ -98,34 +106,40 @@ class Report:
             self.demand(False, problem)  # noqa: FBT003 - reads as an assertion
 
 
-def judge(report: Report, expected: Mapping[str, float]) -> None:
-    """Demand that all there is to a soak took place, and that nothing grew.
+def judged(report: Report, expected: Mapping[str, float]) -> list[str]:
+    """Return what does not hold of the whole: all there is to it took place, and nothing grew.
 
     Args:
-        report: is given what does not hold.
+        report: of a soak that is over.
         expected: how often each thing is done in such a time, guessed low.
     """
-    report.demand(report.events > 0, "there were no events")
-    report.demand(report.lost == 0, f"{report.lost} events were lost by a prompt reader")
-    for what, count in expected.items():
-        if count >= SURELY:
-            report.demand(report.done[what] > 0, f"never done: {what}")
     watched = report.watched
-    report.demand(watched.refused == 0, f"{watched.refused} handshakes were not answered by 101")
-    for count, what in (
-        (watched.accepted, "no watcher got 101"),
-        (watched.snapshots, "no watcher got a tree"),
-        (watched.deltas, "no watcher got a change of the tree"),
-        (watched.event_frames, "no watcher got events"),
-        (watched.compared, "no watcher's tree was compared with the true one"),
-    ):
-        report.demand(count > 0, what)
-    are_most_checked = 2 * watched.excused <= watched.event_frames
-    report.demand(are_most_checked, f"{watched.excused} event frames came after a gap")
-    report.demand(report.is_settled, "the end, when all children run, was not come to")
-    report.demand(max(report.processes, default=0) > 0, "no process was ever seen")
-    report.blame(growth("memory", report.memory, relative=MEMORY_MARGIN))
-    report.blame(growth("descriptors", report.descriptors, absolute=DESCRIPTORS_MARGIN))
+    demands = [
+        (report.events > 0, "there were no events"),
+        (report.lost == 0, f"{report.lost} events were lost by a prompt reader"),
+        *(
+            (report.done[what] > 0, f"never done: {what}")
+            for what, count in expected.items()
+            if count >= SURELY
+        ),
+        (watched.refused == 0, f"{watched.refused} handshakes were not answered by 101"),
+        (watched.accepted > 0, "no watcher got 101"),
+        (watched.snapshots > 0, "no watcher got a tree"),
+        (watched.deltas > 0, "no watcher got a change of the tree"),
+        (watched.event_frames > 0, "no watcher got events"),
+        (watched.compared > 0, "no watcher's tree was compared with the true one"),
+        (
+            2 * watched.excused <= watched.event_frames,
+            f"{watched.excused} event frames came after a gap",
+        ),
+        (report.is_settled, "the end, when all children run, was not come to"),
+        (max(report.processes, default=0) > 0, "no process was ever seen"),
+    ]
+    return [
+        *(what for holds, what in demands if not holds),
+        *growth("memory", report.memory, relative=MEMORY_MARGIN),
+        *growth("descriptors", report.descriptors, absolute=DESCRIPTORS_MARGIN),
+    ]
 
 
 def growth(
@@ -165,4 +179,7 @@ def told(report: Report, seconds: float) -> list[str]:
                 f"  {what:<48} settled {settled / scale:.1f}, end {samples[-1] / scale:.1f}, "
                 f"most {max(samples) / scale:.1f}"
             )
-    return [*lines, *(f"BROKEN: {what}" for what in report.broken)]
+    lines += [f"BROKEN: {what}" for what in report.verdict]
+    for what, count in report.broken.items():
+        lines.append(f"BROKEN: {what}{f' ({count} times)' if count > 1 else ''}")
+    return [*lines, *([f"BROKEN: and {report.broken_more} more"] if report.broken_more else [])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import trio
@@ -26,7 +25,7 @@ from bench.soak.following import Follower
 from bench.soak.leftovers import is_process_of, look, overfull
 from bench.soak.patience import Patience
 from bench.soak.population import STRATEGIES, Population, is_once, populate
-from bench.soak.report import Report, judge
+from bench.soak.report import Report, judged
 
 CALM = 10.0
 """Real seconds at the end in which nobody disturbs the tree, and everybody comes to run."""
@@ -217,21 +216,25 @@ async def soak(
             nursery.start_soon(it.read_slowly)
             nursery.start_soon(it.sample)
             nursery.start_soon(it.look_at_processes)
-            report.blame(await _disturb(disturber, busy, tree))
+            report.blame(await _disturb(disturber, busy, tree, clock))
             begin = clock.real_time()
             it.is_calm = audience.is_calm = True
             await it.settle()
             await trio.sleep(max(0.0, begin + CALM - clock.real_time()))
             nursery.cancel_scope.cancel()
-    judge(report, disturber.expected(busy))
+    report.verdict += judged(report, disturber.expected(busy))
     return report
 
 
-async def _disturb(disturber: Disturber, seconds: float, tree: TreeHandle) -> list[str]:
+async def _disturb(
+    disturber: Disturber, seconds: float, tree: TreeHandle, clock: JumpingClock
+) -> list[str]:
     """Disturb the tree for so long, wait until all is done that was begun; return what is not."""
+    end = clock.real_time() + seconds
     async with trio.open_nursery() as nursery:
         nursery.start_soon(disturber.disturb)
-        await trio.to_thread.run_sync(time.sleep, seconds)  # the tree's own clock jumps
+        while clock.real_time() < end:  # noqa: ASYNC110 - each jump wakes it too early
+            await trio.sleep(end - clock.real_time())
         disturber.be_calm()
         nursery.cancel_scope.deadline = trio.current_time() + 2 * SETTLES_WITHIN
     unanswered = disturber.unanswered()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import attrs
 import pytest
@@ -14,10 +17,11 @@ import pytest
 from a2a_sup import ChildSnapshot, Reason, ReasonKind, State
 from bench.soak.clock import JumpingClock
 from bench.soak.ending import unsettled, wrongly_down
-from bench.soak.leftovers import MARK, NAME, is_process_of, look, overfull
+from bench.soak.leftovers import MARK, NAME, environment, is_process_of, look, overfull
 from bench.soak.patience import Patience
 from bench.soak.population import FAST, populate
-from bench.soak.report import Report, Watched, growth, judge, told
+from bench.soak.report import Report, Watched, growth, told
+from bench.soak.report import judged as verdict
 from bench.soak.run import is_grouped
 
 EXPECTED = {"tasks crashed": 100.0, "clock jumps": 2.0}
@@ -37,8 +41,7 @@ def good() -> Report:
 
 
 def judged(report: Report) -> list[str]:
-    judge(report, EXPECTED)
-    return report.broken
+    return verdict(report, EXPECTED)
 
 
 def test_a_good_report_is_not_blamed() -> None:
@@ -85,8 +88,7 @@ def test_gaps_before_most_frames_are_told_though_each_may_be() -> None:
 
 def test_what_is_hardly_to_be_expected_need_not_be_done() -> None:
     report = good()
-    judge(report, {"clock jumps": 4.9})
-    assert report.broken == []
+    assert verdict(report, {"clock jumps": 4.9}) == []
 
 
 def test_the_number_of_lost_events_is_told_as_it_is() -> None:
@@ -104,10 +106,15 @@ def test_a_few_descriptors_more_are_noise_and_many_are_not() -> None:
     assert growth("descriptors", [90] * 20 + [103] * 20, absolute=12)
 
 
-def test_a_hundred_lines_are_kept() -> None:
-    report = Report()
-    report.blame([f"fault {number}" for number in range(200)])
-    assert len(report.broken) == 100
+def test_a_hundred_different_lines_are_kept_and_the_rest_is_counted() -> None:
+    report = Report(verdict=["memory grew"])
+    report.blame([f"fault {number}" for number in range(200)] + ["fault 7", "fault 199"])
+    broken = [line for line in told(report, 60) if line.startswith("BROKEN")]
+    assert len(broken) == 102
+    assert broken[0] == "BROKEN: memory grew"
+    assert broken[1] == "BROKEN: fault 0"
+    assert broken[8] == "BROKEN: fault 7 (2 times)"
+    assert broken[-1] == "BROKEN: and 101 more"
 
 
 # --- the end -----------------------------------------------------------------------------------
@@ -271,6 +278,44 @@ def test_a_jump_moves_the_clock_of_the_tree_and_not_the_real_one() -> None:
     assert clock.current_time() >= told_time + 60
     assert clock.real_time() < real + 30
     assert clock.jumped_at >= real
+
+
+def carriers(variable: str) -> list[int]:
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return [pid for pid in pids if variable.encode() in environment(pid)]
+
+
+def test_a_soak_that_is_ended_early_leaves_no_process() -> None:
+    words = [sys.executable, "-m", "bench.soak", "--tasks=10", "--processes=10", "--minutes=9"]
+    name, mark = "A2A_SUP_TEST_OF_SOAK", secrets.token_hex(8)
+    env = {**os.environ, name: mark}
+    with subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True) as soak:
+        deadline = time.monotonic() + 50
+        while len(carriers(f"{name}={mark}")) < 10 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        soak.send_signal(signal.SIGTERM)  # which is made a SIGINT
+        _, errors = soak.communicate(timeout=50)
+    assert errors == "ended before its time\n"
+    assert soak.returncode == 1
+    assert carriers(f"{name}={mark}") == []
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("--minutes=0", "found 0; allowed: a number above 0"),
+        ("--minutes=-1", "found -1; allowed: a number above 0"),
+        ("--minutes=nan", "found nan; allowed: a number above 0"),
+        ("--minutes=abc", "found abc; allowed: a number above 0"),
+        ("--tasks=9", "found 9; allowed: at least 10"),
+        ("--processes=0", "found 0; allowed: at least 10"),
+    ],
+)
+def test_a_soak_of_too_little_is_refused(word: str, message: str) -> None:
+    words = [sys.executable, "-m", "bench.soak", word]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
 
 
 def test_importing_the_program_runs_nothing() -> None:
