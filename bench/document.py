@@ -51,8 +51,8 @@ def filled(page: str, found: Json) -> str:
 
 
 def _done(measure: Measure) -> str:
-    times = {1: "Once", 2: "Twice"}.get(measure.repeats, f"{measure.repeats} times")
-    return textwrap.fill(f"{measure.about} {times}.", 100, break_on_hyphens=False)
+    times = {1: "once", 2: "twice"}.get(measure.repeats, f"{measure.repeats} times")
+    return textwrap.fill(f"{measure.about} Each {times}.", 100, break_on_hyphens=False)
 
 
 def _grid(tables: Sequence[Json]) -> str:
