@@ -115,8 +115,8 @@ BROADCAST = Measure(
 
 STALL = Measure(
     "stall",
-    f"{STALLED_FRAMES} frames of 5 KB, one after the other, to each client of a WebSocket server, of "
-    f"which {STALLED} read nothing; until the last of the others has it.",
+    f"{STALLED_FRAMES} frames of 5 KB, one after the other, to each client of a WebSocket server; "
+    f"{STALLED} of them read nothing; until the last of the others has it.",
     (
         Figure(
             "told",
