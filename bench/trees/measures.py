@@ -37,7 +37,7 @@ STARTS = Limit(
 STOPS = Limit(
     "an exit signal ends a process of OTP wherever it is; here a scope is cancelled and an "
     "exception unwinds the task (the floor, most of ours), and how it ended is kept",
-    8,
+    15,
 )
 GROUPS = Limit(
     "as with a start and a stop, of which this is as many as there are in the group, one after "
