@@ -30,6 +30,7 @@ from a2a_sup.app.services import (
 )
 from a2a_sup.app.settings import ServeConfig
 from a2a_sup.errors import CannotListen
+from a2a_sup.model.agents import TEXT_LIMIT
 from a2a_sup.registry import AgentRegistry
 from a2a_sup.serve.api_control import Control
 from a2a_sup.serve.authority import Authority
@@ -70,7 +71,7 @@ async def test_a_server_that_cannot_be_an_agent_is_told_of_and_all_else_goes_on(
     start: Start, tmp_path: Path
 ) -> None:
     file = tmp_path / "tree.toml"
-    file.write_text(TREE + "tags = ['agent', '']\n")
+    file.write_text(f"{TREE}tags = ['agent', '{'x' * (TEXT_LIMIT + 1)}']\n")
     program = await start("run", file)
     said = await program.until("tree.started")
     refused = await program.until("agent.refused", child="a")
