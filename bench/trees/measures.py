@@ -29,14 +29,14 @@ FEWER = Limit(
 )
 STARTS = Limit(
     "a start in OTP is a spawn in a virtual machine made for it, and not acknowledged in this "
-    "measure; here it is a fresh task of Trio with a scope (the floor, a quarter to a third of "
+    "measure; here it is a fresh task of Trio with a scope (the floor, a fifth to a third of "
     "ours), a specification that is checked, a record, an acknowledgement and the state that "
     "snapshots show",
     30,
 )
 STOPS = Limit(
     "an exit signal ends a process of OTP wherever it is; here a scope is cancelled and an "
-    "exception unwinds the task (the floor, most of ours), and how it ended is kept",
+    "exception unwinds the task (the floor, half of ours or more), and how it ended is kept",
     15,
 )
 GROUPS = Limit(
