@@ -106,11 +106,11 @@ def _behind(found: Json) -> str:
     reasons: defaultdict[str, defaultdict[str, list[Json]]]
     reasons = defaultdict(lambda: defaultdict(list))
     for table in found["tables"]:
-        figure = _FIGURES.get((table["measure"], table["what"]))
+        figure, _ = _FIGURES[table["measure"], table["what"]]
         ratios = {row["who"]: row["ratio"] for row in table["rows"]}
         for who in table["behind"]:
-            limit = figure.limits.get(who) if figure else None
-            reasons[reason(limit, ratios[who]) or UNEXPLAINED][who].append(table)
+            why = reason(figure.limits.get(who), ratios[who]) or UNEXPLAINED
+            reasons[why][who].append(table)
     lines = []
     for why, places in reasons.items():
         lines += [f"- {_sentence(why)}", ""]
@@ -118,34 +118,25 @@ def _behind(found: Json) -> str:
     return "\n".join(lines[:-1]) if lines else "Nowhere in this run."
 
 
-_FIGURES: Mapping[tuple[str, str], Figure] = {
-    (name, what): figure
+_FIGURES: Mapping[tuple[str, str], tuple[Figure, str]] = {
+    (name, what): (figure, size)
     for name, measure in MEASURES.items()
     for figure in measure.figures
-    for what in (
-        *(figure.what.format(size=f"{size:,}") for size in measure.sizes),
-        growth_of(measure, figure),
+    for what, size in (
+        *((figure.what.format(size=f"{size:,}"), f"{size:,}") for size in measure.sizes),
+        (growth_of(measure, figure), ""),
     )
 }
-"""By measure and table."""
+"""By measure and table: the figure, and at which size."""
 
 
 def _places(tables: Sequence[Json]) -> str:
     """Return what the tables are of, a figure with all its sizes at once."""
     sizes = defaultdict[str, list[str]](list)
     for table in tables:
-        what, size = _SIZES.get((table["measure"], table["what"]), (table["what"], ""))
-        sizes[what].append(size)
+        figure, size = _FIGURES[table["measure"], table["what"]]
+        sizes[figure.what].append(size)
     return "; ".join(what.format(size=" / ".join(each)) for what, each in sizes.items())
-
-
-_SIZES: Mapping[tuple[str, str], tuple[str, str]] = {
-    (name, figure.what.format(size=f"{size:,}")): (figure.what, f"{size:,}")
-    for name, measure in MEASURES.items()
-    for figure in measure.figures
-    for size in measure.sizes
-}
-"""By measure and table: what the figure is called, and the size."""
 
 
 def _sentence(text: str) -> str:
@@ -155,9 +146,9 @@ def _sentence(text: str) -> str:
 def _missed(found: Json) -> str:
     reasons = defaultdict[str, list[str]](list)
     for table in found["tables"]:
-        figure = _FIGURES.get((table["measure"], table["what"]))
+        figure, _ = _FIGURES[table["measure"], table["what"]]
         for aim in table["missed"]:
-            reasons[(figure and figure.missed) or "why, nobody knows"].append(_aim(table, aim))
+            reasons[figure.missed or "why, nobody knows"].append(_aim(table, aim))
     lines = []
     for why, aims in reasons.items():
         lines += [f"- {_sentence(why)}", "", *(f"  - {aim}" for aim in aims), ""]
@@ -229,8 +220,12 @@ def main() -> None:
         found = json.loads(RESULTS.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         sys.exit(f"{RESULTS.parent.name}/{RESULTS.name}: {exc}; make bench makes it")
-    for page in PAGES:
-        page.write_text(filled(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+    try:
+        texts = [filled(page.read_text(encoding="utf-8"), found) for page in PAGES]
+    except KeyError as exc:
+        sys.exit(f"{RESULTS.name} is of other measures than there are now, {exc}: make bench")
+    for page, text in zip(PAGES, texts, strict=True):
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ class Source:
 
     def path(self, text: str) -> str:
         """Return a path that the file names, relative to the file's directory."""
-        return os.path.normpath(os.path.join(self.variables.folder, text))  # noqa: PTH118
+        # Not pathlib's, which keeps "..".
+        return os.path.normpath(os.path.join(self.variables.folder, text))  # noqa: PTH118 - above
 
 
 @attrs.frozen

@@ -97,7 +97,7 @@ class Variables:
     def _places(self) -> Mapping[str, str]:
         return {
             "workspaceFolder": self.folder,
-            "userHome": self.environ.get("HOME") or os.path.expanduser("~"),  # noqa: PTH111
+            "userHome": self.environ.get("HOME") or os.path.expanduser("~"),  # noqa: PTH111 - a text
             "cwd": self.cwd,
             "/": os.sep,
         }

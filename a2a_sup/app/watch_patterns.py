@@ -45,7 +45,7 @@ class Pattern:
 
 def pattern_of(cwd: str, written: str) -> Pattern:
     """Return the pattern that is ``written`` of a child that runs in ``cwd``."""
-    *directories, last = os.path.normpath(os.path.join(cwd, written)).split("/")  # noqa: PTH118
+    *directories, last = os.path.normpath(os.path.join(cwd, written)).split("/")  # noqa: PTH118 - ".."
     wild = next((at for at, part in enumerate(directories) if _is_wild(part)), len(directories))
     parts = [*directories[wild:], last]
     # Once is as good as several times in a row, and quicker to match.
@@ -128,7 +128,7 @@ class Scope:
         if self.means(path) or not self.is_deep or path.startswith(f"{self.ignored}/"):
             return self.means(path)
         below = f"{path}/"
-        return os.path.isdir(path) or any(file.startswith(below) for file in seen)  # noqa: PTH112
+        return os.path.isdir(path) or any(file.startswith(below) for file in seen)  # noqa: PTH112 - text
 
     @property
     def is_deep(self) -> bool:

@@ -312,7 +312,7 @@ class ProcessHost:
             elif session == own:
                 self._settle(pid, linux.identity_of(pid))
 
-    def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:  # noqa: ARG002
+    def _is_condemned(self, pid: int, marks: frozenset[int]) -> bool:  # noqa: ARG002 - a subclass's
         return not marks.isdisjoint(self._ended)
 
 

@@ -151,7 +151,7 @@ def child_lists_of(pid: int, *, but: int | None = None) -> dict[int, list[int]]:
         OSError: too many files are open.
     """
     try:
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - see above
     except OSError as exc:
         if exc.errno in OUT_OF_FILES:
             raise
@@ -178,7 +178,7 @@ def descendants_of(pid: int) -> set[int]:
 
 def all_pids() -> list[int]:
     """Return every process that /proc shows."""
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - see above
 
 
 def ancestors() -> list[int]:
@@ -234,7 +234,7 @@ def session_of(pid: int) -> int | None:
 def identity_of(pid: int) -> int | None:
     """Return a number that another process with the same pid would not have; None if it is gone."""
     try:
-        return os.stat(f"/proc/{pid}").st_ino  # noqa: PTH116
+        return os.stat(f"/proc/{pid}").st_ino  # noqa: PTH116 - see above
     except OSError:
         return None
 

@@ -150,7 +150,7 @@ async def _cancel_after(scope: trio.CancelScope, happens: Callable[[], Awaitable
 async def _end(server: MCPCommand, child: RunningProcess) -> int:
     """End a server the polite way first: it exits when its input ends. Return its status."""
     assert child.stdin is not None  # noqa: S101 - it runs under "streams"
-    assert child.stdout is not None  # noqa: S101
+    assert child.stdout is not None  # noqa: S101 - it is a pipe
     child.stdin.close()
     async with trio.open_nursery() as nursery:
         # One that is stuck writing would never see the end of its input.

@@ -111,7 +111,7 @@ async def converse(
         Why it ended.
     """
     assert child.stdin is not None  # noqa: S101 - it runs under "streams"
-    assert child.stdout is not None  # noqa: S101
+    assert child.stdout is not None  # noqa: S101 - it is a pipe
     loss = _Loss()
     junk = Junk(partial(log.write, stream="stdout"), partial(_report_junk, context))
     tools = _Tools(context)

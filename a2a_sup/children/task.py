@@ -74,7 +74,7 @@ def task(
     )
 
 
-def _problems(function: object, is_ready_unsaid: bool) -> Iterable[str]:  # noqa: FBT001
+def _problems(function: object, is_ready_unsaid: bool) -> Iterable[str]:  # noqa: FBT001 - private
     if inspect.iscoroutine(function):
         function.close()  # or Python would warn that it was never awaited
         yield "an async function is needed, not a call of one: task(name, function, argument, ...)"

@@ -96,7 +96,7 @@ class Backoff:
         if not self.jitter:
             return base
         # Jitter needs no secure randomness.
-        share = random.random() if chance is None else chance  # noqa: S311
+        share = random.random() if chance is None else chance  # noqa: S311 - jitter
         return base * (1 + self.jitter * share)
 
 

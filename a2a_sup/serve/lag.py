@@ -78,7 +78,7 @@ class LoopLag(trio.abc.Instrument):
         """Begin a turn."""
         self._began = self._clock()
 
-    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - Trio's
         """End a turn."""
         if self._began is None:
             return

@@ -23,7 +23,7 @@ class Turns(trio.abc.Instrument):
         """Begin a turn."""
         self._began, self._worked = time.perf_counter(), time.thread_time()
 
-    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002
+    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - Trio's
         """End a turn."""
         self.longest = max(self.longest, time.perf_counter() - self._began)
         self.most = max(self.most, time.thread_time() - self._worked)

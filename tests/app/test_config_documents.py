@@ -24,7 +24,8 @@ def test_blocks_of_the_reference(suffix: str, text: str, tmp_path: Path) -> None
     (tmp_path / ".mcp.json").write_text('{"mcpServers": {}}')
     file = tmp_path / f"tree.{suffix}"
     file.write_text(text)
-    build(read_config(file, ENVIRON), logs_dir=None)
+    config = read_config(file, ENVIRON)
+    assert build(config, logs_dir=None).name == config.root.name
 
 
 def test_the_reference_has_every_key() -> None:

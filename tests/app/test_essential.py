@@ -31,7 +31,7 @@ command = ["sh", "-c", "trap 'echo in order; exit 0' TERM; while :; do sleep 0.1
         ("temporary", CRASH, True),
     ],
 )
-def test_which_ends_are_for_good(restart: str, reason: Reason, final: bool) -> None:  # noqa: FBT001
+def test_which_ends_are_for_good(restart: str, reason: Reason, final: bool) -> None:
     assert is_final(restart, reason) is final
 
 

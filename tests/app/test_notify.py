@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -132,8 +133,14 @@ def test_who_wants_to_be_told(environ: dict[str, str], manager: Manager | None) 
 
 
 def test_nobody_there_is_no_reason_to_fail(tmp_path: Path) -> None:
-    Notifier(Manager(str(tmp_path / "gone"))).tell(READY=1)
     Notifier(None).tell(READY=1)
+    late = Notifier(Manager(str(tmp_path / "late")))
+    late.tell(READY=1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "late"))
+        listener.settimeout(20)
+        late.tell(STATUS="up")
+        assert listener.recv(100) == b"STATUS=up"
 
 
 async def test_an_abstract_address() -> None:

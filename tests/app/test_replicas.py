@@ -142,7 +142,7 @@ def test_a_number_that_makes_no_port_is_told_with_its_place(file: Path) -> None:
 
 
 @pytest.mark.parametrize("defaults", [True, False])
-def test_a_number_in_a_probe_needs_copies(file: Path, defaults: bool) -> None:  # noqa: FBT001 - a case
+def test_a_number_in_a_probe_needs_copies(file: Path, defaults: bool) -> None:
     probes = 'probes = [{ tcp = "127.0.0.1:808{index}" }]'
     tables = ["[defaults]", probes, "[children.web]", 'command = ["serve"]']
     file.write_text("\n".join(tables if defaults else [*tables[2:], probes]))

@@ -125,7 +125,10 @@ mcp_server("server", ["mcp-server-time"])
 heavy = {"mcp", "mcp_types", "pydantic", "anyio"} & set(sys.modules)
 assert not heavy, heavy
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_specification_shows_the_command_and_fits_the_stop() -> None:

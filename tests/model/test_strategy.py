@@ -62,7 +62,7 @@ def test_an_insignificant_child_never_ends_its_supervisor(
 
 
 @given(st.booleans(), others)
-def test_never_is_never(significant: bool, others: list[bool]) -> None:  # noqa: FBT001
+def test_never_is_never(significant: bool, others: list[bool]) -> None:
     assert not shuts_down(AutoShutdown.NEVER, significant=significant, others=others)
 
 

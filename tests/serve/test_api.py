@@ -459,7 +459,7 @@ async def test_a_stuck_child_is_an_honest_answer(autojump_clock: trio.testing.Mo
 async def test_a_reload_is_handed_on_and_its_mistakes_are_told() -> None:
     asked: list[bool] = []
 
-    async def reload(plan_only: bool) -> Json:  # noqa: FBT001 - the shape of a Reload
+    async def reload(plan_only: bool) -> Json:
         asked.append(plan_only)
         if len(asked) == 3:
             raise SpecError("children.api: no")
@@ -704,7 +704,7 @@ async def test_a_head_of_a_stream_ends() -> None:
 
 
 async def test_every_address_is_described_and_every_description_is_served() -> None:
-    async def reload(plan_only: bool) -> Json:  # noqa: FBT001 - the shape of a Reload
+    async def reload(plan_only: bool) -> Json:
         return {}
 
     async def scale(path: str, copies: int) -> Json:

@@ -94,7 +94,7 @@ def watched(host: str, origin: str | None = None) -> bool:
         ("", False),
     ],
 )
-async def test_all_servers_know_the_same_names(host: str, is_known: bool) -> None:  # noqa: FBT001
+async def test_all_servers_know_the_same_names(host: str, is_known: bool) -> None:
     assert (await served(host.encode()), asked(host), watched(host)) == (is_known,) * 3
 
 
@@ -122,7 +122,7 @@ async def test_a_client_without_a_host_is_no_browser() -> None:
 )
 def test_the_same_pages_may_ask_the_api_and_the_dashboard(
     origin: str,
-    may_ask: bool,  # noqa: FBT001
+    may_ask: bool,
 ) -> None:
     host = "127.0.0.1:3000"
     assert (asked(host, origin), watched(host, origin)) == (may_ask, may_ask)
@@ -146,7 +146,7 @@ def test_what_is_no_host_has_no_name(header: str) -> None:
         ("fe80::1%eth0", False),
     ],
 )
-def test_every_form_of_a_loopback_address_is_one(address: str, is_so: bool) -> None:  # noqa: FBT001
+def test_every_form_of_a_loopback_address_is_one(address: str, is_so: bool) -> None:
     assert is_loopback(address) is is_so
 
 
@@ -170,7 +170,7 @@ class Resolver(trio.abc.HostnameResolver):
 )
 async def test_what_an_address_stands_for_is_known_when_it_is_bound(
     host: str,
-    is_local: bool,  # noqa: FBT001
+    is_local: bool,
 ) -> None:
     if host in ("alias", "any"):
         trio.socket.set_custom_hostname_resolver(Resolver("127.0.0.1" if is_local else "0.0.0.0"))

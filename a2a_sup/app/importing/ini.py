@@ -33,7 +33,7 @@ def read_sections(
     """
     sections = _parsed(file, comments)
     for pattern in includes(sections):
-        names = sorted(glob.glob(str(file.parent / pattern), recursive=True))  # noqa: PTH207
+        names = sorted(glob.glob(str(file.parent / pattern), recursive=True))  # noqa: PTH207 - may be absolute
         if not names:
             imported.note("include", pattern, "there is no such file")
         for name in names:

@@ -115,7 +115,7 @@ class Server:
     def close(self) -> None:
         """End it: it ends with its orders."""
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         self._process.stdin.close()
         self._process.stdout.close()
         try:
