@@ -30,12 +30,11 @@ def soaked(seconds: float, size: tuple[int, int]) -> Report:
     os.environ[MARK] = mark = secrets.token_hex(8)
     clock = JumpingClock()
     before = open_files()
-    left: list[int] = []
     try:
         with tempfile.TemporaryDirectory() as logs:
             report = trio.run(soak, seconds, size, Path(logs), clock, mark, clock=clock)
     finally:
-        left += _end(mark)
+        left = _end(mark)
     if left:
         report.verdict.append(f"processes left behind: {left}")
     after = open_files()
